@@ -1,0 +1,1 @@
+"""Stored files as sources, one module a family of formats: read in bounded memory, unchanged or not at all."""

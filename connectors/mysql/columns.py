@@ -1,0 +1,179 @@
+"""How each MySQL type is selected and stored, so that every value arrives as it is.
+
+All cells come as text. One that is not a value of its stored type (a zero date, a time of -30 hours) fails to convert;
+then the column is read again as text ("widened").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from base.tables import ColumnType
+from connectors.queries import Plan
+
+DECIMAL_DIGITS_MAX = 38
+_INTEGER_BITS = {"tinyint": 8, "smallint": 16, "mediumint": 32, "int": 32, "bigint": 64}
+_NO_DAY = (  # a part of it is zero, or the month is shorter
+    "(year({0}) = 0 or month({0}) = 0 or dayofmonth({0}) = 0"
+    " or ({0} is not null and dayofmonth({0}) > coalesce(dayofmonth(last_day({0})), 0)))"
+)
+_FIRST_DAY = (date.min - date(1970, 1, 1)).days
+_DAY_US = 24 * 3600 * 10**6
+_ODD_TIME = "({0} < '00:00:00' or {0} >= '24:00:00')"
+
+
+@dataclass(frozen=True, slots=True)
+class NativeType:
+    """A column's type in the catalog: `name` and the full text, for example `decimal` and `decimal(10,2) unsigned`."""
+
+    name: str
+    full: str
+    precision: int | None
+    scale: int | None
+    is_json: bool  # MariaDB's JSON is a text with a check
+
+
+def _text(cells: pa.Array) -> pa.Array:
+    return cells.cast(pa.string())
+
+
+def _parsed(storage: pa.DataType) -> Callable[[pa.Array], pa.Array]:
+    return lambda cells: _text(cells).cast(storage)
+
+
+def _instant(cells: pa.Array) -> pa.Array:
+    """The session's time zone is UTC."""
+    return _text(cells).cast(pa.timestamp("us")).view(pa.timestamp("us", "UTC"))
+
+
+def _clock(cells: pa.Array) -> pa.Array:
+    """By way of a timestamp, since Arrow parses no times."""
+    moments = pc.binary_join_element_wise("1970-01-01", _text(cells), " ")
+    return moments.cast(pa.timestamp("us")).cast(pa.time64("us"))
+
+
+def _single(cells: pa.Array) -> pa.Array:
+    """A float comes as the double it is exactly: as a float the server would round it to 6 digits."""
+    return _text(cells).cast(pa.float64()).cast(pa.float32())
+
+
+def _before_year_one(storage: pa.DataType, first: int) -> Callable[[pa.Array], bool]:
+    """Arrow takes the year 0, which is none."""
+
+    def is_odd(values: pa.Array) -> bool:
+        least = pc.min(values.view(storage)).as_py()
+        return least is not None and least < first
+
+    return is_odd
+
+
+def _as_text(kind: ColumnType, sql: str = "{0}", *, reason: str | None = None) -> Plan:
+    return Plan(kind, sql, _text, reason=reason)
+
+
+_NO_DATE = _as_text(ColumnType.TEXT, reason="text: holds dates that are none, such as 0000-00-00")
+_BYTES = "cast(convert({0} using utf8mb4) as binary)"  # whatever the collation and its padding say
+_TEXT = Plan(ColumnType.TEXT, store=_text, is_key=True, order=_BYTES)
+_LONG_TEXT = Plan(ColumnType.TEXT, store=_text, order=_BYTES, sorts=False)  # by its start alone
+_LABEL = _as_text(ColumnType.TEXT)  # orders by its number, compares by its text
+_BINARY = Plan(ColumnType.BINARY, is_key=True)
+_SHAPE = _as_text(
+    ColumnType.UNKNOWN,
+    "if(st_srid({0}) = 0, st_astext({0}), concat('SRID=', st_srid({0}), ';', st_astext({0})))",
+)
+_UNKNOWN = _as_text(ColumnType.UNKNOWN, "cast({0} as char)")
+
+_PLANS: dict[str, Plan] = {
+    "float": Plan(ColumnType.FLOAT, "{0} + 0e0", _single, order="{0} + 0e0"),
+    "double": Plan(ColumnType.FLOAT, store=_parsed(pa.float64()), order="{0}"),
+    "year": Plan(ColumnType.INTEGER, store=_parsed(pa.int16()), is_key=True, order="{0} + 0"),
+    "date": Plan(
+        ColumnType.DATE,
+        store=_parsed(pa.date32()),
+        is_odd=_before_year_one(pa.int32(), _FIRST_DAY),
+        odd_sql=_NO_DAY,
+        widened=_NO_DATE,
+        is_key=True,
+        order="{0}",
+    ),
+    "datetime": Plan(
+        ColumnType.TIMESTAMP,
+        store=_parsed(pa.timestamp("us")),
+        is_odd=_before_year_one(pa.int64(), _FIRST_DAY * _DAY_US),
+        odd_sql=_NO_DAY,
+        widened=_NO_DATE,
+        is_key=True,
+        order="{0}",
+    ),
+    "timestamp": Plan(
+        ColumnType.TIMESTAMP_TZ,
+        store=_instant,
+        odd_sql=_NO_DAY,
+        widened=_NO_DATE,
+        is_key=True,
+        order="{0}",
+    ),
+    "time": Plan(
+        ColumnType.TIME,
+        store=_clock,
+        odd_sql=_ODD_TIME,
+        widened=_as_text(ColumnType.TEXT, reason="text: holds times below 0 or from 24 hours on"),
+        order="{0}",
+    ),
+    "json": _as_text(ColumnType.JSON),
+    "uuid": Plan(ColumnType.UUID, store=_text, order="cast(cast({0} as char) as binary)"),
+    **dict.fromkeys(("char", "varchar"), _TEXT),
+    **dict.fromkeys(("tinytext", "text", "mediumtext", "longtext"), _LONG_TEXT),
+    **dict.fromkeys(("enum", "set", "inet4", "inet6"), _LABEL),
+    **dict.fromkeys(("binary", "varbinary"), _BINARY),
+    **dict.fromkeys(
+        ("tinyblob", "blob", "mediumblob", "longblob", "vector"), Plan(ColumnType.BINARY)
+    ),
+    **dict.fromkeys(
+        (
+            *("geometry", "point", "linestring", "polygon", "multipoint", "multilinestring"),
+            *("multipolygon", "geometrycollection", "geomcollection"),
+        ),
+        _SHAPE,
+    ),
+}
+
+
+def plan(native: NativeType) -> Plan:
+    """How a column of this type is read."""
+    if native.is_json:
+        return _PLANS["json"]
+    if native.name in _INTEGER_BITS:
+        return _integer_plan(native)
+    if native.name == "decimal":
+        return _decimal_plan(native)
+    if native.name == "bit":
+        return _bit_plan(native)
+    return _PLANS.get(native.name, _UNKNOWN)
+
+
+def _integer_plan(native: NativeType) -> Plan:
+    sign = "u" if "unsigned" in native.full or "zerofill" in native.full else ""
+    storage = pa.type_for_alias(f"{sign}int{_INTEGER_BITS[native.name]}")
+    return Plan(ColumnType.INTEGER, store=_parsed(storage), is_key=True, order="{0}")
+
+
+def _decimal_plan(native: NativeType) -> Plan:
+    precision, scale = native.precision or 0, native.scale or 0
+    if 0 < precision <= DECIMAL_DIGITS_MAX:
+        store = _parsed(pa.decimal128(precision, scale))
+        return Plan(ColumnType.DECIMAL, store=store, is_key=True, order="{0}")
+    return Plan(ColumnType.DECIMAL, store=_text, is_key=True, order="{0}")
+
+
+def _bit_plan(native: NativeType) -> Plan:
+    if re.fullmatch(r"bit(\(1\))?", native.full):
+        return Plan(ColumnType.BOOLEAN, "cast({0} as unsigned)", _parsed(pa.bool_()))
+    number = "cast({0} as unsigned)"
+    return Plan(ColumnType.INTEGER, number, _parsed(pa.uint64()), order=number)

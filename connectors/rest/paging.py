@@ -1,0 +1,173 @@
+"""From one page of a resource to the next, and where that ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import jsonpath
+
+from base.errors import ConnectionFailed, PayloadTooLarge
+from connectors import web
+from connectors.rest.documents import compiled
+from connectors.rest.settings import ApiPaginationKind
+from connectors.web import Page, Private
+
+PAGES_MAX = 100_000  # of one read
+EMPTY_PAGES_MAX = 10  # one after the other that say there are more
+Mark = str | int | None  # which page: its number, offset, cursor or URL; None for the first
+
+
+class Pages:
+    """How one resource is asked page by page. A new one for each read: it remembers which pages it has seen."""
+
+    def __init__(
+        self, base_url: str, resource: Mapping[str, Any], since: str | None, private: Private
+    ) -> None:
+        self._private = private
+        self._resource = resource
+        self._paging = resource["pagination"]
+        self._kind = ApiPaginationKind(self._paging["kind"])
+        path = resource["path"].lstrip("/")
+        self._start = web.address(f"{base_url}/{path}" if path else base_url)
+        self._query = _query(resource, since)
+        next_path = self._paging.get("next")
+        self._next = None if next_path is None else compiled(next_path)
+        self._seen: set[int] = set()
+        self._empty = 0
+        self._last_body: int | None = None
+
+    @property
+    def next_path(self) -> jsonpath.JSONPath | None:
+        """Where a page says which is the next one, if it does so in its document."""
+        return self._next
+
+    def url(self, mark: Mark) -> str:
+        """The URL of a page, without what is private."""
+        query = self._query
+        if self._kind in {ApiPaginationKind.PAGE, ApiPaginationKind.OFFSET}:
+            query = query.set(self._paging["param"], str(self._number(mark)))
+        elif mark is not None and self._kind is ApiPaginationKind.CURSOR:
+            query = query.set(self._paging["param"], str(mark))
+        elif mark is not None:
+            target = httpx.URL(str(mark))
+            self._refuse_elsewhere(target)
+            return str(target)
+        return str(self._start.copy_merge_params(query))
+
+    def ends_at(self, mark: Mark, status: int) -> bool:
+        """Whether that error says that there is no such page any more: some number pages so."""
+        is_later = (
+            self._number(mark) > self._number(None)
+            if self._kind is ApiPaginationKind.PAGE
+            else False
+        )
+        return is_later and status == httpx.codes.NOT_FOUND
+
+    def after(self, mark: Mark, page: Page, document: Any, rows: int) -> tuple[Mark, bool]:
+        """The next page, and whether this was the last. Raises ConnectionFailed for pages that go round in circles."""
+        following = self._following(mark, page, document, rows)
+        self._empty = 0 if rows else self._empty + 1
+        if following is None or self._empty > EMPTY_PAGES_MAX:
+            return None, True
+        if self._is_seen(following):
+            if not rows:
+                return None, True
+            raise ConnectionFailed(
+                f"{self._name} goes round in circles: a page named one that was there before as the next.",
+                hint="Check the pagination's next and param.",
+            )
+        if len(self._seen) > PAGES_MAX:
+            raise PayloadTooLarge(
+                f"{self._name} has more than {PAGES_MAX:,} pages.",
+                hint="Ask for larger ones with the pagination's size, or for less with params.",
+            )
+        return following, False
+
+    @property
+    def _name(self) -> str:
+        return f"The resource {self._resource['name']!r}"
+
+    def _number(self, mark: Mark) -> int:
+        """Of PAGE and OFFSET. The params may say where to start."""
+        if mark is not None:
+            return int(mark)
+        first = self._resource["params"].get(self._paging["param"])
+        return int(first) if first is not None else int(self._kind is ApiPaginationKind.PAGE)
+
+    def _is_seen(self, mark: Mark) -> bool:
+        key = hash(mark)
+        if key in self._seen:
+            return True
+        self._seen.add(key)
+        return False
+
+    def _following(self, mark: Mark, page: Page, document: Any, rows: int) -> Mark:
+        if self._kind in {ApiPaginationKind.PAGE, ApiPaginationKind.OFFSET}:
+            if not rows:
+                return None
+            body = hash(page.body)
+            if body == self._last_body:
+                raise ConnectionFailed(
+                    f"{self._name} gives the same page whatever is asked for.",
+                    hint=f"Does it know the parameter {self._paging['param']!r}? Check the pagination, and that records"
+                    " names the list: an answer without one is a record itself.",
+                )
+            self._last_body = body
+            return self._number(mark) + (1 if self._kind is ApiPaginationKind.PAGE else rows)
+        if self._kind is ApiPaginationKind.CURSOR:
+            return self._said(document)
+        if self._kind is ApiPaginationKind.NEXT_URL:
+            return self._link(page, self._said(document))
+        if self._kind is ApiPaginationKind.LINK_HEADER:
+            headers = httpx.Headers({"link": page.headers.get("link", "")})
+            return self._link(
+                page, httpx.Response(200, headers=headers).links.get("next", {}).get("url")
+            )
+        return None
+
+    def _said(self, document: Any) -> str | None:
+        assert self._next is not None
+        found = self._next.findall(document) if isinstance(document, dict | list) else []
+        value = found[0] if found else None
+        if value is None or value is False or value == "":
+            return None
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise ConnectionFailed(
+                f"{self._name} has something else than a text at {self._paging['next']}.",
+                hint="Check the pagination's next.",
+            )
+        return str(value)
+
+    def _link(self, page: Page, link: str | None) -> str | None:
+        """A link as a URL of the API's own origin: what is private would go along."""
+        if not link:
+            return None
+        try:
+            target = web.address(page.url.join(link))
+        except (httpx.InvalidURL, ValueError) as error:
+            raise ConnectionFailed(
+                f"{self._name} names what is no URL as its next page."
+            ) from error
+        self._refuse_elsewhere(target)
+        return str(web.without(target, self._private.query))  # it is kept with what was read
+
+    def _refuse_elsewhere(self, target: httpx.URL) -> None:
+        if not web.is_same_origin(target, self._start):
+            where = f"{target.scheme}://{target.host}{f':{target.port}' if target.port else ''}"
+            raise ConnectionFailed(
+                f"{self._name} names a page at {where} as its next, which is not followed: "
+                "it is not the origin of the base URL.",
+                hint=f"If that is right, connect the API with a base URL at {where}.",
+            )
+
+
+def _query(resource: Mapping[str, Any], since: str | None) -> httpx.QueryParams:
+    query = httpx.QueryParams(resource["params"])
+    paging = resource["pagination"]
+    if "size" in paging:
+        query = query.set(paging["size_param"], paging["size"])
+    if since is not None:
+        query = query.set(resource["cursor_param"], since)
+    return query

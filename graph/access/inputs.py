@@ -1,0 +1,48 @@
+"""Inputs about teams and API tokens."""
+
+from __future__ import annotations
+
+import strawberry
+
+from graph.enums import Role
+from graph.scalars import DateTime
+
+
+@strawberry.input(description="A new team.")
+class CreateTeamInput:
+    """For `createTeam`."""
+
+    name: str = strawberry.field(description="What people call it; up to 200 characters.")
+
+
+@strawberry.input(description="A user's place in a team.")
+class SetTeamMemberInput:
+    """For `setTeamMember`."""
+
+    team_id: strawberry.ID = strawberry.field(description="The team.")
+    username: str = strawberry.field(description="The user's name.")
+    role: strawberry.Maybe[Role | None] = strawberry.field(
+        description="What the user may do in the team from now on; null takes the user out of it. Has to be given."
+    )
+
+
+@strawberry.input(description="A new API token.")
+class CreateApiTokenInput:
+    """For `createApiToken`."""
+
+    name: str = strawberry.field(description="What it is for; up to 200 characters.")
+    role: Role = strawberry.field(description="The most that it may do; no more than you may.")
+    project_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The only project that it reaches; all of yours when left out."
+    )
+    expires_at: DateTime | None = strawberry.field(
+        default=None,
+        description="When it stops working; never when left out, or with the token that makes it.",
+    )
+
+
+@strawberry.input(description="Which API token to end.")
+class RevokeApiTokenInput:
+    """For `revokeApiToken`."""
+
+    id: strawberry.ID = strawberry.field(description="The token.")

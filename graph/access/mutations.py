@@ -1,0 +1,107 @@
+"""Mutations of teams and API tokens."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from base.errors import InvalidInput
+from graph.access.inputs import (
+    CreateApiTokenInput,
+    CreateTeamInput,
+    RevokeApiTokenInput,
+    SetTeamMemberInput,
+)
+from graph.access.types import ApiToken, Team
+from graph.context import Info
+from graph.fields import SIGNED_IN, mutation, one
+from models import Role
+from services import accounts, tokens
+
+
+@strawberry.type(description="A team that was changed.")
+class TeamPayload:
+    """The team with the key `pk`, read after the commit."""
+
+    pk: strawberry.Private[int]
+    team = one(Team, "pk", "The team, as it is now.")
+
+
+@strawberry.type(description="A new API token.")
+class CreateApiTokenPayload:
+    """The token with the key `pk`, read after the commit."""
+
+    pk: strawberry.Private[int]
+    token = one(ApiToken, "pk", "The token.")
+    secret: str = strawberry.field(
+        description="What goes behind `Authorization: Bearer`. It is shown this once; only a hash of it is kept."
+    )
+
+
+@strawberry.type(description="An API token that was revoked.")
+class RevokeApiTokenPayload:
+    """An id."""
+
+    id: strawberry.ID = strawberry.field(description="The token's id.")
+
+
+@strawberry.type
+class AccessMutations:
+    """Root fields."""
+
+    @mutation(needs=Role.ADMIN)
+    @staticmethod
+    async def create_team(
+        info: Info,
+        input: Annotated[CreateTeamInput, strawberry.argument(description="The team.")],
+    ) -> TeamPayload:
+        """Make a team, with you as its admin."""
+        viewer = info.context.actor(info)
+        pk = await accounts.create_team(viewer, input.name)
+        info.context.viewer = await accounts.refreshed(viewer)
+        return TeamPayload(pk=pk)
+
+    @mutation(needs=Role.ADMIN)
+    @staticmethod
+    async def set_team_member(
+        info: Info,
+        input: Annotated[
+            SetTeamMemberInput, strawberry.argument(description="Who, where, and which role.")
+        ],
+    ) -> TeamPayload:
+        """Add a user to a team, change the role, or take the user out. A team keeps at least one admin."""
+        if input.role is None:
+            raise InvalidInput(
+                "`input.role` is needed: a role, or null to take the user out.", field="input.role"
+            )
+        viewer = info.context.actor(info)
+        pk = await accounts.set_team_member(viewer, input.team_id, input.username, input.role.value)
+        info.context.viewer = await accounts.refreshed(viewer)
+        return TeamPayload(pk=pk)
+
+    @mutation(needs=SIGNED_IN)
+    @staticmethod
+    async def create_api_token(
+        info: Info,
+        input: Annotated[CreateApiTokenInput, strawberry.argument(description="The token.")],
+    ) -> CreateApiTokenPayload:
+        """Make an API token for yourself, which may do no more than the one you use."""
+        made = await tokens.create(
+            info.context.actor(info),
+            name=input.name,
+            role=input.role,
+            project_id=input.project_id,
+            expires_at=input.expires_at,
+        )
+        return CreateApiTokenPayload(pk=made.pk, secret=made.secret)
+
+    @mutation(needs=SIGNED_IN)
+    @staticmethod
+    async def revoke_api_token(
+        info: Info,
+        input: Annotated[RevokeApiTokenInput, strawberry.argument(description="Which one.")],
+    ) -> RevokeApiTokenPayload:
+        """End one of your API tokens, within seconds everywhere; repeated it changes nothing."""
+        await tokens.revoke(info.context.actor(info), input.id)
+        return RevokeApiTokenPayload(id=input.id)

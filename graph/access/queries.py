@@ -1,0 +1,105 @@
+"""Queries about the viewer, teams and this server, and the lookup by id."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from importlib.metadata import version
+from typing import Annotated
+
+import strawberry
+
+import connectors
+from base.errors import InvalidInput
+from graph.access.types import Team, User
+from graph.context import Info
+from graph.fields import ANYONE, SIGNED_IN, Node, query
+from graph.lookup import Id, find_nodes, find_one
+from graph.pages import PAGE_ROWS, PAGE_ROWS_MAX
+from graph.scalars import JSON
+from graph.selection import Selection, by_keys, shape_of
+from models import Role
+from models.rows import Row
+
+NODES_MAX = 200
+
+
+@strawberry.type(description="What this server is and takes.")
+class ServerInfo:
+    """Made from the settings and the registry of connectors."""
+
+    version: str = strawberry.field(description="The version of Headwater.")
+    sandbox: str = strawberry.field(
+        description="How scripts are held apart from the server: `none`, for this version runs no scripts."
+    )
+    limits: JSON = strawberry.field(
+        description="The limits that requests meet, by name; the unit is in the name."
+    )
+    connection_kinds: list[str] = strawberry.field(
+        description="The kinds of sources that can be connected, as in `ConnectionInfo.kind`."
+    )
+    file_extensions: list[str] = strawberry.field(
+        description="The endings of file names that can be read, with their dots."
+    )
+
+
+@strawberry.type
+class AccessQueries:
+    """Root fields."""
+
+    @query(needs=SIGNED_IN, returns=User)
+    @staticmethod
+    async def viewer(info: Info) -> Row | None:
+        """You: the user whose token this request carries."""
+        viewer = info.context.actor(info)
+        found = await by_keys(viewer, shape_of(User), [viewer.user_id], Selection.of(info))
+        return found.get(viewer.user_id)
+
+    @query(needs=ANYONE)
+    @staticmethod
+    async def server_info(info: Info) -> ServerInfo:
+        """What this server is and takes. Needs no token."""
+        settings = info.context.platform.settings
+        limits: dict[str, int] = {
+            _camel(each.name): getattr(settings, each.name)
+            for each in fields(settings)
+            if each.name.endswith("_max")
+        }
+        kinds = connectors.kinds()
+        extensions = {suffix for kind in kinds.values() for suffix in kind.extensions}
+        return ServerInfo(
+            version=version("headwater"),
+            sandbox="none",
+            limits=JSON(limits | {"pageRows": PAGE_ROWS, "pageRowsMax": PAGE_ROWS_MAX}),
+            connection_kinds=sorted(kinds),
+            file_extensions=sorted(extensions),
+        )
+
+    @query(needs=SIGNED_IN, returns=Node | None)
+    @staticmethod
+    async def node(info: Info, id: Id) -> Row | None:
+        """Anything by its id; null for what does not exist and for what you may not see."""
+        return (await find_nodes(info, [id]))[0]
+
+    @query(needs=SIGNED_IN, returns=list[Node | None])
+    @staticmethod
+    async def nodes(
+        info: Info,
+        ids: Annotated[
+            list[strawberry.ID], strawberry.argument(description="Public ids, up to 200.")
+        ],
+    ) -> list[Row | None]:
+        """Many things by their ids, in that order, with nulls in the gaps."""
+        if len(ids) > NODES_MAX:
+            raise InvalidInput(f"`ids` takes up to {NODES_MAX} ids.", field="ids")
+        return await find_nodes(info, ids)
+
+    @query(needs=Role.READ, returns=Team | None)
+    @staticmethod
+    async def team(info: Info, id: Id) -> Row | None:
+        """A team by its id; null for one that does not exist or is not yours."""
+        return await find_one(info, Team, id)
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(map(str.capitalize, rest))

@@ -1,0 +1,79 @@
+"""What one operation knows: who asks, the platform, and its batches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import strawberry
+
+from base import tracing
+from base.errors import Forbidden, Unauthenticated
+from graph.loaders import Loaders
+from graph.permissions import NEEDS, Needs, Permission
+from models import Role
+from services.access import Viewer
+from services.platform import Platform
+
+
+@dataclass(slots=True)
+class Context:
+    """Made anew for each operation. `viewer` is None for a request without a token."""
+
+    viewer: Viewer | None
+    platform: Platform
+    loaders: Loaders = field(default_factory=Loaders)
+    trace_id: str = field(default_factory=tracing.trace_id)
+    # Arguments of resolvers, by the ids of the field nodes that gave them (`graph.siblings`).
+    shared: dict[tuple[int, ...], dict[str, Any]] = field(default_factory=dict)
+    deadline: asyncio.Timeout | None = None
+
+    def allow(self, seconds: float) -> None:
+        """Give the operation this long from now on, for a field that has to read a whole file."""
+        if self.deadline is not None:
+            self.deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    def admit(self, needs: Needs) -> None:
+        """Raise Unauthenticated or Forbidden unless the viewer may run what declares `needs`."""
+        if needs is Permission.ANYONE:
+            return
+        if self.viewer is None:
+            raise Unauthenticated(
+                "This needs an API token.", hint="Send the header `Authorization: Bearer hw_…`."
+            )
+        if needs is Permission.STAFF and not self.viewer.is_staff:
+            raise Forbidden("Only staff may do this.", hint="Ask an operator of this server.")
+        self.viewer.acting(_role(needs))
+
+    def actor(self, info: Info) -> Viewer:
+        """The viewer, acting with the role that the field declares (below the root: to read)."""
+        field = info._field  # noqa: SLF001 - Strawberry's only way to the declaration
+        needs: Needs = field.metadata.get(NEEDS, Role.READ)
+        self.admit(needs)
+        if self.viewer is None:
+            raise Unauthenticated("This needs an API token.")
+        return self.viewer.acting(_role(needs))
+
+
+Info = strawberry.Info[Context, Any]
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def load(
+    info: Info, key: K, fetch: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]
+) -> asyncio.Future[V]:
+    """What `fetch` gives for `key`, in one batch with all objects whose same field is resolved at this time.
+
+    The field nodes are the batch's name: where they are the same, so are arguments and selection.
+    """
+    batch = tuple(map(id, info._raw_info.field_nodes))  # noqa: SLF001 - Strawberry's own are copies
+    return info.context.loaders.load(batch, key, fetch)
+
+
+def _role(needs: Needs) -> Role:
+    if isinstance(needs, Role):
+        return needs
+    return Role.ADMIN if needs is Permission.STAFF else Role.READ

@@ -1,0 +1,32 @@
+"""Inputs about datasets."""
+
+from __future__ import annotations
+
+import strawberry
+
+
+@strawberry.input(description="A new dataset.")
+class CreateDatasetInput:
+    """For `createDataset`."""
+
+    project_id: strawberry.ID = strawberry.field(description="The project it belongs to.")
+    name: str = strawberry.field(description="What people call it; up to 200 characters.")
+    description: str | None = strawberry.field(default=None, description="What it is about.")
+
+
+@strawberry.input(description="Changes of a dataset; what is left out stays.")
+class UpdateDatasetInput:
+    """For `updateDataset`."""
+
+    id: strawberry.ID = strawberry.field(description="The dataset.")
+    name: strawberry.Maybe[str | None] = strawberry.field(description="Its new name.")
+    description: strawberry.Maybe[str | None] = strawberry.field(
+        description="What it is about; null for nothing."
+    )
+
+
+@strawberry.input(description="Which dataset to delete.")
+class DeleteDatasetInput:
+    """For `deleteDataset`."""
+
+    id: strawberry.ID = strawberry.field(description="The dataset.")

@@ -1,0 +1,66 @@
+"""Mutations of datasets."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from graph.changes import changes
+from graph.context import Info
+from graph.datasets.inputs import CreateDatasetInput, DeleteDatasetInput, UpdateDatasetInput
+from graph.datasets.types import Dataset
+from graph.fields import mutation, one
+from models import Role
+from services import datasets
+
+
+@strawberry.type(description="A dataset that was made or changed.")
+class DatasetPayload:
+    """The dataset with the key `pk`, read after the commit."""
+
+    pk: strawberry.Private[int]
+    dataset = one(Dataset, "pk", "The dataset, as it is now.")
+
+
+@strawberry.type(description="What was deleted.")
+class DeletedPayload:
+    """An id."""
+
+    id: strawberry.ID = strawberry.field(description="The id of what was deleted.")
+
+
+@strawberry.type
+class DatasetMutations:
+    """Root fields."""
+
+    @mutation(needs=Role.WRITE)
+    @staticmethod
+    async def create_dataset(
+        info: Info,
+        input: Annotated[CreateDatasetInput, strawberry.argument(description="The dataset.")],
+    ) -> DatasetPayload:
+        """Make a dataset in a project."""
+        viewer = info.context.actor(info)
+        pk = await datasets.create(viewer, input.project_id, input.name, input.description)
+        return DatasetPayload(pk=pk)
+
+    @mutation(needs=Role.WRITE)
+    @staticmethod
+    async def update_dataset(
+        info: Info,
+        input: Annotated[UpdateDatasetInput, strawberry.argument(description="The changes.")],
+    ) -> DatasetPayload:
+        """Rename or describe a dataset."""
+        given = changes(name=input.name, description=input.description)
+        return DatasetPayload(pk=await datasets.update(info.context.actor(info), input.id, given))
+
+    @mutation(needs=Role.WRITE)
+    @staticmethod
+    async def delete_dataset(
+        info: Info,
+        input: Annotated[DeleteDatasetInput, strawberry.argument(description="Which one.")],
+    ) -> DeletedPayload:
+        """Delete a dataset that holds no data sources and is not its project's default one."""
+        await datasets.delete(info.context.actor(info), input.id)
+        return DeletedPayload(id=input.id)

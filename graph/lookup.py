@@ -1,0 +1,53 @@
+"""By-id queries: one row, if the viewer may see it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import strawberry
+
+from base.ids import parse_id
+from graph.context import Info
+from graph.fields import NODES
+from graph.selection import Selection, Shape, by_keys, shape_of
+from models.rows import Row
+from services.access import Viewer, visible
+
+Id = Annotated[strawberry.ID, strawberry.argument(description="The public id.")]
+
+
+async def find_one(info: Info, graph_type: type, public_id: str) -> Row | None:
+    """The row of this type with this id; None for a malformed, missing, foreign or soft-deleted one."""
+    shape = shape_of(graph_type)
+    parsed = parse_id(public_id)
+    if parsed is None or parsed[0] != shape.kind:
+        return None
+    viewer = info.context.actor(info)
+    found = await _visible(viewer, shape, [parsed[1]], Selection.of(info))
+    return found.get(parsed[1])
+
+
+async def find_nodes(info: Info, ids: Sequence[str]) -> list[Row | None]:
+    """The rows of any types with these ids, in order; one statement a type."""
+    viewer = info.context.actor(info)
+    shapes = {shape.kind: shape for shape in NODES.values()}
+    parsed = [parse_id(each) for each in ids]
+    wanted: dict[str, list[int]] = defaultdict(list)
+    for each in parsed:
+        if each is not None and each[0] in shapes:
+            wanted[each[0]].append(each[1])
+    found: dict[Any, Row] = {}
+    for kind, keys in wanted.items():
+        shape = shapes[kind]
+        selection = Selection.of(info, shape.definition.name)
+        rows = await _visible(viewer, shape, keys, selection)
+        found.update({(kind, key): row for key, row in rows.items()})
+    return [found.get(each) for each in parsed]
+
+
+async def _visible(
+    viewer: Viewer, shape: Shape, keys: Sequence[int], selection: Selection
+) -> dict[int, Row]:
+    return await by_keys(viewer, shape, keys, selection, *visible(viewer, shape.model))

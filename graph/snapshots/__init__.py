@@ -1,0 +1,1 @@
+"""Snapshots, their tables and rows in the API."""

@@ -1,0 +1,1 @@
+"""Data sources in the API."""

@@ -1,0 +1,267 @@
+"""How a connection is written, and what services are given of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Any
+
+import strawberry
+
+from graph.changes import changes
+from graph.enums import expose
+from graph.scalars import JSON
+from services.sources import (
+    ApiGiven,
+    ApiPaginationKind,
+    DatabaseEngine,
+    DatabaseGiven,
+    FileGiven,
+    Given,
+)
+
+expose(
+    DatabaseEngine,
+    "A database engine.",
+    POSTGRESQL="PostgreSQL.",
+    MYSQL="MySQL or MariaDB.",
+    SQLITE="A SQLite file, uploaded with `uploadFile`.",
+)
+
+
+@strawberry.input(
+    description="A file, uploaded or at a URL: CSV, TSV, JSON, NDJSON, Parquet, XLSX or XLS, or a document."
+)
+class FileConnection:
+    """One of `ConnectionInput`."""
+
+    object_key: str | None = strawberry.field(
+        default=None,
+        description="The object key that `uploadFile` answered. One of `objectKey` and `url`.",
+    )
+    url: str | None = strawberry.field(
+        default=None,
+        description="Where the file is, `https://…`; each sync fetches it if it changed. Kept encrypted, for it may be "
+        "a presigned one; what is shown of it ends with its path.",
+    )
+    delimiter: strawberry.Maybe[str | None] = strawberry.field(
+        description="What separates the fields of a CSV file; found out when left out. In `updateDataSource` these "
+        "three stay as they were when left out, and null drops them."
+    )
+    encoding: strawberry.Maybe[str | None] = strawberry.field(
+        description="The text encoding of a CSV file; UTF-8 when left out."
+    )
+    column_types: strawberry.Maybe[JSON | None] = strawberry.field(
+        description="Types of columns of a CSV file by their names, such as `{code: TEXT}`; the others are found out."
+    )
+
+
+@strawberry.input(description="A database: by separate settings, or by a URL.")
+class DatabaseConnection:
+    """One of `ConnectionInput`."""
+
+    engine: DatabaseEngine = strawberry.field(description="The engine.")
+    host: str | None = strawberry.field(default=None, description="Host name or IP address.")
+    port: int | None = strawberry.field(
+        default=None, description="Port; the engine's usual one when left out."
+    )
+    database: str | None = strawberry.field(default=None, description="The database's name.")
+    username: str | None = strawberry.field(default=None, description="The user to log in as.")
+    password: str | None = strawberry.field(
+        default=None, description="The user's password. Kept encrypted, and never shown again."
+    )
+    ssl_mode: str | None = strawberry.field(
+        default=None,
+        description="How TLS is used, in the engine's own words: `require`, `verify-full`, …",
+    )
+    url: str | None = strawberry.field(
+        default=None,
+        description="All of the above in one, `postgresql://user:password@host:5432/database`; in place of them.",
+    )
+    options: JSON | None = strawberry.field(
+        default=None,
+        description="Further settings of the engine, by name; unknown ones are refused.",
+    )
+    object_key: str | None = strawberry.field(
+        default=None, description="Of SQLITE: the object key that `uploadFile` answered."
+    )
+
+
+class ApiKeyPlace(StrEnum):
+    """Where an API key is sent."""
+
+    HEADER = "header"
+    QUERY = "query"
+
+
+expose(
+    ApiKeyPlace,
+    "Where an API key is sent.",
+    HEADER="In a header.",
+    QUERY="In the query of each URL.",
+)
+expose(
+    ApiPaginationKind,
+    "How the pages of a resource are asked for.",
+    NONE="There is one page.",
+    PAGE="By number, from 1 or from where `params` says, until a page is empty.",
+    OFFSET="By the number of records before it, until a page is empty.",
+    CURSOR="By a cursor that each page names for the next, at `next`.",
+    NEXT_URL="At a URL that each page names, at `next`; of the same origin as the base URL.",
+    LINK_HEADER='At the URL of the header `Link` with `rel="next"`; of the same origin as the base URL.',
+)
+
+
+@strawberry.input(description="An API key.")
+class ApiKeyAuth:
+    """One of `ApiAuth`."""
+
+    name: str | None = strawberry.field(
+        default="X-API-Key", description="The header, or the query's parameter."
+    )
+    value: str = strawberry.field(description="The key. Kept encrypted, and never shown again.")
+    in_: ApiKeyPlace | None = strawberry.field(
+        default=ApiKeyPlace.HEADER, name="in", description="Where it is sent."
+    )
+
+
+@strawberry.input(description="A user name and a password.")
+class BasicAuth:
+    """One of `ApiAuth`."""
+
+    username: str = strawberry.field(description="The user.")
+    password: str = strawberry.field(
+        description="The user's password. Kept encrypted, and never shown again."
+    )
+
+
+@strawberry.input(one_of=True, description="Credentials of an API: exactly one of these.")
+class ApiAuth:
+    """Of `ApiConnection`. They are sent to the base URL's origin and nowhere else."""
+
+    bearer: strawberry.Maybe[str] = strawberry.field(
+        description="A token, for `Authorization: Bearer`. Kept encrypted, and never shown again."
+    )
+    api_key: strawberry.Maybe[ApiKeyAuth] = strawberry.field(description="A key.")
+    basic: strawberry.Maybe[BasicAuth] = strawberry.field(description="A user and a password.")
+
+
+@strawberry.input(description="How a resource is read page by page.")
+class ApiPagination:
+    """Of `ApiResource`."""
+
+    kind: ApiPaginationKind = strawberry.field(description="How pages are asked for.")
+    param: str | None = strawberry.field(
+        default=None,
+        description="Of PAGE, OFFSET and CURSOR: the query's parameter; `page`, `offset` or `cursor` when left out.",
+    )
+    size_param: str | None = strawberry.field(
+        default=None,
+        description="The query's parameter for `size`; `per_page` of PAGE and `limit` of the others when left out.",
+    )
+    size: int | None = strawberry.field(
+        default=None, description="Records that a page is asked to have; not said when left out."
+    )
+    next: str | None = strawberry.field(
+        default=None,
+        description="Of CURSOR and NEXT_URL: a JSONPath to the next page's cursor or URL; of NEXT_URL `$.next` when "
+        "left out.",
+    )
+
+
+@strawberry.input(description="A resource of an API: one table.")
+class ApiResource:
+    """Of `ApiConnection`."""
+
+    name: str = strawberry.field(description="What the table is called.")
+    path: str = strawberry.field(description="Its path below the base URL, such as `/items`.")
+    params: JSON | None = strawberry.field(
+        default=None,
+        description="Further parameters of the query, by name; no secrets, for they are shown.",
+    )
+    records: str | None = strawberry.field(
+        default=None,
+        description="A JSONPath to the records in an answer, such as `$.data`; found out when left out.",
+    )
+    pagination: ApiPagination | None = strawberry.field(
+        default=None, description="How it is read page by page; one page when left out."
+    )
+    cursor_param: str | None = strawberry.field(
+        default=None,
+        description="The query's parameter that asks for what changed since, for tables synced by `cursorColumn`.",
+    )
+    cursor_column: str | None = strawberry.field(
+        default=None, description="The column whose largest value `cursorParam` is given."
+    )
+    primary_key: list[str] | None = strawberry.field(
+        default=None, description="The columns that tell its records apart."
+    )
+
+
+@strawberry.input(description="A web API that answers in JSON.")
+class ApiConnection:
+    """One of `ConnectionInput`."""
+
+    base_url: str = strawberry.field(
+        description="What the URLs of all resources start with, such as `https://api.example.com/v1`."
+    )
+    auth: ApiAuth | None = strawberry.field(default=None, description="Credentials.")
+    headers: JSON | None = strawberry.field(
+        default=None,
+        description="Further headers, by name; their values are kept encrypted, and never shown again.",
+    )
+    resources: list[ApiResource] | None = strawberry.field(
+        default=None, description="What to read; what is at the base URL itself when left out."
+    )
+
+
+@strawberry.input(one_of=True, description="Where data is: exactly one of these.")
+class ConnectionInput:
+    """A file, a database or an API."""
+
+    file: strawberry.Maybe[FileConnection] = strawberry.field(
+        description="A file, uploaded or at a URL."
+    )
+    database: strawberry.Maybe[DatabaseConnection] = strawberry.field(description="A database.")
+    api: strawberry.Maybe[ApiConnection] = strawberry.field(description="A web API.")
+
+
+def given(connection: ConnectionInput) -> Given:
+    """The connection as services take it."""
+    if connection.file is not None:
+        file = connection.file.value
+        said = changes(
+            delimiter=file.delimiter, encoding=file.encoding, column_types=file.column_types
+        )
+        dropped = tuple(name for name, value in said.items() if value is None)
+        return FileGiven(object_key=file.object_key, url=file.url, dropped=dropped, **said)
+    if connection.api is not None:
+        return _api(connection.api.value)
+    assert connection.database is not None, "exactly one is given"
+    database = connection.database.value
+    return DatabaseGiven(
+        engine=database.engine,
+        host=database.host,
+        port=database.port,
+        database=database.database,
+        username=database.username,
+        password=database.password,
+        ssl_mode=database.ssl_mode,
+        url=database.url,
+        options=database.options,
+        object_key=database.object_key,
+    )
+
+
+def _api(api: ApiConnection) -> ApiGiven:
+    auth: dict[str, Any] | None = None
+    if api.auth is not None and api.auth.bearer is not None:
+        auth = {"bearer": api.auth.bearer.value}
+    elif api.auth is not None and api.auth.api_key is not None:
+        key = api.auth.api_key.value
+        place = None if key.in_ is None else key.in_.value
+        auth = {"api_key": {"name": key.name, "value": key.value, "in": place}}
+    elif api.auth is not None and api.auth.basic is not None:
+        auth = {"basic": asdict(api.auth.basic.value)}
+    resources = None if api.resources is None else [asdict(each) for each in api.resources]
+    return ApiGiven(api.base_url, auth, api.headers, resources)

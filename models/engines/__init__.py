@@ -1,0 +1,1 @@
+"""Tortoise engines of our own: safe when a task is cancelled, and ready for several processes."""

@@ -1,0 +1,1 @@
+"""Floor 4: the processes; the only place that wires."""

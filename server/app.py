@@ -1,0 +1,123 @@
+"""The API process as an ASGI app: the only place where rooms meet."""
+
+from __future__ import annotations
+
+import gc
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from base.settings import Settings
+from graph import schema
+from graph.http import GraphQLEndpoint
+from models import database, migrate
+from server import files, graphiql, health
+from server.auth import ContextFactory
+from server.embedded import EmbeddedWorker
+from server.middleware import RequestScope
+from server.wiring import TOKEN_FILE, build_platform, keep_secret
+from services import tokens
+from services.platform import Platform
+from workers import broker
+
+
+def create_app(settings: Settings, *, embedded: bool) -> Starlette:
+    """The app of prepared settings; `embedded` also makes the first user and runs a worker process beside it.
+
+    `app.state.welcome` is what to tell the person who started it, once it runs.
+    """
+    platform = build_platform(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(
+                database.open(settings.effective_database_url, pool=settings.database_pool)
+            )
+            broker.set_broker(settings)
+            app.state.welcome = f"Headwater answers at {settings.effective_public_url}/graphql"
+            if embedded:
+                app.state.welcome = await first_link(settings)
+                await stack.enter_async_context(EmbeddedWorker(settings))
+            stack.callback(platform.rows.close)
+            gc.collect()
+            gc.freeze()  # the schema and modules live for ever: the collector need not walk them again
+            yield
+
+    return Starlette(routes=_routes(platform), middleware=_middleware(settings), lifespan=lifespan)
+
+
+async def first_link(settings: Settings) -> str:
+    """Make sure of the first user and its token, and say where to go with it."""
+    path = settings.data_dir / TOKEN_FILE
+    secret = settings.admin_token or keep_secret(path, tokens.new_secret())
+    await tokens.bootstrap(secret)
+    kept = "HEADWATER_ADMIN_TOKEN" if settings.admin_token else path
+    return f"Open {settings.effective_public_url}/graphql#token={secret} (the API token is kept in {kept})"
+
+
+def _routes(platform: Platform) -> list[Route]:
+    settings = platform.settings
+    endpoint = GraphQLEndpoint(
+        schema.build(suggestions=settings.effective_introspection),
+        ContextFactory(platform),
+        settings,
+        page=graphiql.page,
+    )
+
+    async def home(_request: Request) -> Response:
+        return RedirectResponse("/graphql", status_code=302)
+
+    async def database_answers() -> None:
+        if not await migrate.is_current():
+            message = "the tables are not at this version"
+            raise RuntimeError(message)
+
+    async def storage_answers() -> None:
+        await platform.store.head(f"readiness/{secrets.token_hex(4)}")
+
+    readiness = health.Readiness({"database": database_answers, "storage": storage_answers})
+    return [
+        Route("/", home),
+        Route("/graphql", endpoint),
+        *graphiql.routes(),
+        *files.routes(platform),
+        *health.routes(readiness),
+    ]
+
+
+def _middleware(settings: Settings) -> list[Middleware]:
+    is_https = urlsplit(settings.effective_public_url).scheme == "https"
+    layers = [Middleware(RequestScope, is_https=is_https)]
+    hosts = settings.allow_hosts
+    if not hosts and settings.is_production:
+        hosts = (urlsplit(settings.effective_public_url).hostname or settings.host,)
+    if hosts:
+        layers.append(
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+        )
+    if settings.cors_origins:
+        layers.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(settings.cors_origins),
+                allow_methods=["GET", "POST", "PUT"],  # PUT of parts of uploads, by signed links
+                allow_headers=[
+                    "authorization",
+                    "content-type",
+                    "graphql-require-preflight",
+                    "trace-id",
+                ],
+                expose_headers=["trace-id", "etag"],  # that of a part is needed to complete
+            )
+        )
+    return layers

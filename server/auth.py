@@ -1,0 +1,39 @@
+"""From the request's credential to who asks."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from base.errors import Unauthenticated
+from graph.context import Context
+from services import access
+from services.platform import Platform
+
+_SCHEME = "bearer"
+CREDENTIAL_CHARS_MAX = 8_192
+
+
+class ContextFactory:
+    """Makes the context of one GraphQL request.
+
+    No credential is an anonymous request; a wrong one is refused, lest an expired token looks like missing data.
+    """
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    async def __call__(self, request: Request) -> Context:
+        """The context; raises Unauthenticated."""
+        header = request.headers.get("authorization")
+        if header is None:
+            return Context(viewer=None, platform=self._platform)
+        scheme, _, secret = header.partition(" ")
+        viewer = None
+        if scheme.lower() == _SCHEME and 0 < len(secret) <= CREDENTIAL_CHARS_MAX:
+            viewer = await access.authenticate(secret.strip())
+        if viewer is None:
+            raise Unauthenticated(
+                "The API token is unknown, expired or revoked.",
+                hint="Send the header `Authorization: Bearer hw_…` with a valid token.",
+            )
+        return Context(viewer=viewer, platform=self._platform)

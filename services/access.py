@@ -1,0 +1,292 @@
+"""Who may see and do what: the viewer, and the one door to a row by its public id."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from tortoise.models import Model
+
+from base.errors import Forbidden, NotFound, Unauthenticated
+from base.ids import parse_id
+from models import (
+    ApiToken,
+    Dataset,
+    DataSource,
+    Job,
+    JobLog,
+    JobStep,
+    Membership,
+    PartUpload,
+    Project,
+    Role,
+    Snapshot,
+    Team,
+    Upload,
+    User,
+    rows,
+)
+from models.rows import AnyOf, Condition, Eq, In, IsNull, Within
+
+M = TypeVar("M", bound=Model)
+
+CACHE_SECONDS = 5.0  # how long a revoked token or a removed member may still get in
+CACHE_ENTRIES_MAX = 10_000
+LAST_USED_SECONDS = 60  # how exact `ApiToken.last_used_at` is
+
+KINDS: Mapping[type[Model], str] = {
+    Project: "project",
+    Dataset: "dataset",
+    DataSource: "datasource",
+    Snapshot: "snapshot",
+    Job: "job",
+    Upload: "upload",
+    PartUpload: "upload",
+    Team: "team",
+    User: "user",
+    ApiToken: "token",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks. `teams` are the memberships; a token caps them by `role_max` and may be held to one project.
+
+    `needs` is the role that the running operation declared; without it `find` refuses to work.
+    """
+
+    user_id: int
+    username: str
+    is_staff: bool
+    teams: Mapping[int, Role] = field(default_factory=dict)
+    token_id: int | None = None
+    role_max: Role = Role.ADMIN
+    project_id: int | None = None
+    needs: Role | None = None
+
+    def acting(self, needs: Role) -> Viewer:
+        """This viewer in an operation that needs this role; raises Forbidden where the token's role is below it."""
+        if self.role_max.rank < needs.rank:
+            raise Forbidden(
+                f"This needs the role {needs.name}; the token has {self.role_max.name}.",
+                hint="Use a token with a higher role.",
+            )
+        return replace(self, needs=needs)
+
+    def role_in(self, team_id: int) -> Role | None:
+        """The role in a team: the membership's (staff: ADMIN), no higher than the token's; None for a stranger."""
+        role = Role.ADMIN if self.is_staff else self.teams.get(team_id)
+        return None if role is None else min(role, self.role_max, key=lambda each: each.rank)
+
+
+def visible(
+    viewer: Viewer, model: type[Model], *, deleted: bool = False, role: Role = Role.READ
+) -> list[Condition]:
+    """What restricts a list of this model to what the viewer may see with at least this role.
+
+    Soft-deleted rows, and everything below a soft-deleted project, are left out; with `deleted` both are let in.
+    """
+    return _SCOPES[model](_Ask(viewer, role, deleted))
+
+
+async def find(
+    viewer: Viewer | None,
+    model: type[M],
+    public_id: str,
+    *,
+    field: str | None = None,
+    deleted: bool = False,
+) -> M:
+    """The row with this public id, for an operation that needs `viewer.needs`. `field` is the input path of the id.
+
+    Raises Unauthenticated without a viewer; NotFound, always in the same words, for an id that is malformed, of another
+    kind, missing or foreign; Forbidden where the viewer may see the row but has too low a role.
+    """
+    if viewer is None:
+        raise Unauthenticated("This needs an API token.", hint="Send `Authorization: Bearer hw_…`.")
+    if viewer.needs is None:
+        message = "the operation did not declare which role it needs"
+        raise RuntimeError(message)
+    parsed = parse_id(public_id)
+    missing = NotFound(
+        f"There is no such {KINDS[model]}.",
+        hint="Check the id, and whose token this is.",
+        field=field,
+    )
+    if parsed is None or parsed[0] != KINDS[model]:
+        raise missing
+    here = Eq("id", parsed[1])
+    if not await rows.exists(model, here, *visible(viewer, model, deleted=deleted)):
+        raise missing
+    allowed = visible(viewer, model, deleted=deleted, role=viewer.needs)
+    if viewer.needs is not Role.READ and not await rows.exists(model, here, *allowed):
+        raise Forbidden(
+            f"This needs the role {viewer.needs.name} in the team of this {KINDS[model]}.",
+            hint="Ask an admin of the team.",
+            field=field,
+        )
+    row = await model.get_or_none(id=parsed[1])
+    if row is None:  # removed for good a moment ago
+        raise missing
+    return row
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    viewer: Viewer
+    role: Role
+    deleted: bool
+
+
+def _teams(ask: _Ask, column: str) -> list[Condition]:
+    """The column is a team in which the viewer has at least this role."""
+    viewer, needed = ask.viewer, ask.role.rank
+    if viewer.role_max.rank < needed:
+        return [AnyOf(())]
+    if viewer.is_staff:
+        return []
+    return [In(column, [team for team, held in viewer.teams.items() if held.rank >= needed])]
+
+
+def _team_of_project(ask: _Ask, column: str) -> list[Condition]:
+    """As `_teams`, but a token held to a project sees that project's team only."""
+    conditions = _teams(ask, column)
+    if ask.viewer.project_id is not None:
+        own = Eq("id", ask.viewer.project_id)
+        conditions.append(Within(column, Project, (own,), "team_id"))
+    return conditions
+
+
+def _projects(ask: _Ask) -> list[Condition]:
+    conditions = _teams(ask, "team_id")
+    if ask.viewer.project_id is not None:
+        conditions.append(Eq("id", ask.viewer.project_id))
+    return conditions if ask.deleted else [*conditions, IsNull("deleted_at")]
+
+
+def _below_project(ask: _Ask) -> list[Condition]:
+    return [Within("project_id", Project, tuple(_projects(ask)))]
+
+
+def _deletable(ask: _Ask) -> list[Condition]:
+    conditions = _below_project(ask)
+    return conditions if ask.deleted else [*conditions, IsNull("deleted_at")]
+
+
+def _snapshots(ask: _Ask) -> list[Condition]:
+    """What retention took, or somebody discarded, nobody sees."""
+    return [
+        IsNull("removed_at"),
+        Within("data_source_id", DataSource, tuple(_deletable(ask))),
+    ]
+
+
+def _below_job(ask: _Ask) -> list[Condition]:
+    return [Within("job_id", Job, tuple(_below_project(ask)))]
+
+
+def _team(ask: _Ask) -> list[Condition]:
+    return _team_of_project(ask, "id")
+
+
+def _memberships(ask: _Ask) -> list[Condition]:
+    return _team_of_project(ask, "team_id")
+
+
+def _users(ask: _Ask) -> list[Condition]:
+    """Oneself and the members of one's teams."""
+    if ask.viewer.is_staff and ask.viewer.project_id is None:
+        return []
+    colleagues = Within("id", Membership, tuple(_memberships(ask)), "user_id")
+    return [AnyOf((Eq("id", ask.viewer.user_id), colleagues))]
+
+
+def _tokens(ask: _Ask) -> list[Condition]:
+    """One's own tokens, whatever one's role; a token held to a project sees those of that project."""
+    conditions: list[Condition] = [Eq("user_id", ask.viewer.user_id)]
+    if ask.viewer.project_id is not None:
+        conditions.append(Eq("project_id", ask.viewer.project_id))
+    return conditions
+
+
+_SCOPES: Mapping[type[Model], Callable[[_Ask], list[Condition]]] = {
+    Team: _team,
+    Membership: _memberships,
+    User: _users,
+    ApiToken: _tokens,
+    Project: _projects,
+    Dataset: _deletable,
+    DataSource: _deletable,
+    Upload: _below_project,
+    PartUpload: _below_project,
+    Job: _below_project,
+    Snapshot: _snapshots,
+    JobStep: _below_job,
+    JobLog: _below_job,
+}
+
+# Viewers by the hash of their token, with the monotonic second at which each has to be looked up again.
+_CACHE: OrderedDict[str, tuple[float, Viewer]] = OrderedDict()
+
+
+def hash_secret(secret: str) -> str:
+    """What is kept of a token: the hex SHA-256 of its secret, which is 256 random bits and needs no salt."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+async def authenticate(secret: str) -> Viewer | None:
+    """The viewer of an API token; None for one that is unknown, expired or revoked. May be `CACHE_SECONDS` old."""
+    key = hash_secret(secret)
+    known = _CACHE.get(key)
+    if known is not None and time.monotonic() < known[0]:
+        return known[1]
+    _CACHE.pop(key, None)
+    token = await rows.first(
+        ApiToken,
+        ("id", "user_id", "project_id", "role", "expires_at", "last_used_at"),
+        Eq("secret_hash", key),
+        IsNull("revoked_at"),
+    )
+    now = datetime.now(UTC)
+    if token is None or (token.expires_at is not None and token.expires_at <= now):
+        return None
+    viewer = await _viewer(token)
+    if viewer is None:
+        return None
+    if token.last_used_at is None or now - token.last_used_at >= timedelta(
+        seconds=LAST_USED_SECONDS
+    ):
+        await ApiToken.filter(id=token.id).update(last_used_at=now)
+    lifetime = CACHE_SECONDS
+    if token.expires_at is not None:
+        lifetime = min(lifetime, (token.expires_at - now).total_seconds())
+    _CACHE[key] = (time.monotonic() + lifetime, viewer)
+    if len(_CACHE) > CACHE_ENTRIES_MAX:
+        _CACHE.popitem(last=False)
+    return viewer
+
+
+async def _viewer(token: rows.Row) -> Viewer | None:
+    user = await rows.first(User, ("username", "is_staff"), Eq("id", token.user_id))
+    if user is None:
+        return None
+    memberships = await rows.select(Membership, ("team_id", "role"), Eq("user_id", token.user_id))
+    return Viewer(
+        user_id=token.user_id,
+        username=user.username,
+        is_staff=user.is_staff,
+        teams={membership.team_id: membership.role for membership in memberships},
+        token_id=token.id,
+        role_max=token.role,
+        project_id=token.project_id,
+    )
+
+
+def forget() -> None:
+    """Look every viewer up again: called where a token is revoked or a membership changes, after the commit."""
+    _CACHE.clear()

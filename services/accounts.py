@@ -1,0 +1,102 @@
+"""Accounts: users with their personal team, teams and who is in them. Tokens are in `services.tokens`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tortoise.exceptions import IntegrityError
+
+from base.errors import Conflict, Forbidden, NotFound
+from models import Membership, Role, Team, User
+from models.database import transaction
+from services import access, values
+from services.access import Viewer, find
+
+FIRST_USER = "admin"
+USERNAME_CHARS_MAX = 150
+
+
+async def ensure_user(username: str) -> User:
+    """The user of this name, made with a personal team where there is none; `FIRST_USER` is staff.
+
+    Safe when several processes do it at once. For operators: no viewer is asked for.
+    """
+    username = values.name(username, "username", chars_max=USERNAME_CHARS_MAX)
+    known = await User.get_or_none(username=username)
+    if known is not None:
+        return known
+    try:
+        async with transaction():
+            user = await User.create(username=username, is_staff=username == FIRST_USER)
+            team = await Team.create(name=f"{username}'s team")
+            await Membership.create(team=team, user=user, role=Role.ADMIN)
+            return user
+    except IntegrityError:  # another process was first
+        return await User.get(username=username)
+
+
+async def viewer_of(user: User) -> Viewer:
+    """The viewer that a user without a token is: for operators' commands."""
+    viewer = Viewer(user_id=user.id, username=user.username, is_staff=user.is_staff)
+    return await refreshed(viewer)
+
+
+async def refreshed(viewer: Viewer) -> Viewer:
+    """The viewer with the memberships of now: what it changed itself counts within the same request."""
+    memberships = await Membership.filter(user_id=viewer.user_id)
+    teams = {each.team_id: each.role for each in memberships}  # type: ignore[attr-defined]
+    return replace(viewer, teams=teams)
+
+
+async def create_team(viewer: Viewer, name: str) -> int:
+    """Make a team with the viewer as its admin; its key."""
+    refuse_held(viewer, "make a team")
+    name = values.name(name, "input.name")
+    async with transaction():
+        team = await Team.create(name=name)
+        await Membership.create(team=team, user_id=viewer.user_id, role=Role.ADMIN)
+    access.forget()
+    team_pk: int = team.id
+    return team_pk
+
+
+async def set_team_member(viewer: Viewer, team_id: str, username: str, role: Role | None) -> int:
+    """Give a user a role in a team, another one than before, or none: then the user leaves. The team's key.
+
+    A team keeps at least one admin.
+    """
+    refuse_held(viewer, "change a team")
+    team = await find(viewer, Team, team_id, field="input.teamId")
+    username = values.text(username, "input.username", chars_max=USERNAME_CHARS_MAX)
+    user = await User.get_or_none(username=username)
+    if user is None:
+        raise NotFound(
+            "There is no user of this name.",
+            hint="`headwater token create --user NAME` makes one.",
+            field="input.username",
+        )
+    team_pk: int = team.id
+    async with transaction():
+        # Two admins who remove each other at once: the second waits here, and is refused.
+        await Team.filter(id=team_pk).select_for_update(no_key=True).first()
+        if role is None:
+            await Membership.filter(team_id=team_pk, user_id=user.id).delete()
+        else:
+            await Membership.update_or_create({"role": role}, team_id=team_pk, user_id=user.id)
+        if not await Membership.filter(team_id=team_pk, role=Role.ADMIN).exists():
+            raise Conflict(
+                "A team keeps at least one admin.",
+                hint="Make somebody else an admin first.",
+                field="input.role",
+            )
+    access.forget()
+    return team_pk
+
+
+def refuse_held(viewer: Viewer, action: str) -> None:
+    """Forbidden for a token that is held to one project."""
+    if viewer.project_id is not None:
+        raise Forbidden(
+            f"This token is held to one project; it cannot {action}.",
+            hint="Use a token without a project.",
+        )

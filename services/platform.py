@@ -1,0 +1,22 @@
+"""What every service verb is handed: the few long-lived things that a process owns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from base.credentials import Keyring
+from base.net import Guard
+from base.settings import Settings
+from storage.snapshots.query import Rows
+from storage.store import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Made once by `server/`, passed to each service verb and each job."""
+
+    settings: Settings
+    keyring: Keyring
+    store: ObjectStore
+    guard: Guard
+    rows: Rows = field(default_factory=Rows, compare=False)

@@ -1,0 +1,123 @@
+"""Retention: snapshots that are old and many leave the catalogue, and an hour later the database.
+
+RULE. Of a source stay the newest `snapshots_kept`, whatever is younger than `snapshots_kept_days`, the current one
+(which a sync may be going on from), one that is held, and one that a link pins; nothing else. Removed is first only
+`removed_at`, so that whoever is reading finishes; the row goes `GRACE_SECONDS` later, and what then no snapshot names
+is nobody's object: `workers.housekeeping` removes it. Each step is one transaction that decides by what is there: any
+number of workers may do it at once, and one that dies leaves nothing half done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+from tortoise.expressions import Q
+
+from models import DataSource, Snapshot, SnapshotStatus
+from models.database import transaction
+from services.platform import Platform
+
+GRACE_SECONDS = 3600
+SOURCES_AT_ONCE = 200
+SNAPSHOTS_AT_ONCE = 200
+PINNED_MAX = 1_000  # older snapshots of one source that links hold
+
+
+async def retain(platform: Platform) -> int:
+    """One round over all sources; how many snapshots left the catalogue."""
+    removed = 0
+    async for source_pk in _sources(platform.settings.snapshots_kept):
+        while gone := await _remove(platform, source_pk):
+            removed += gone
+            if gone < SNAPSHOTS_AT_ONCE:
+                break
+    return removed
+
+
+async def forget() -> int:
+    """Delete the rows of snapshots that left the catalogue a while ago; how many."""
+    forgotten = 0
+    limit = datetime.now(UTC) - timedelta(seconds=GRACE_SECONDS)
+    while True:
+        some = Snapshot.filter(removed_at__lt=limit).order_by("removed_at", "id")
+        pks = [each.id for each in await some.limit(SNAPSHOTS_AT_ONCE).only("id")]
+        if not pks:
+            return forgotten
+        forgotten += await Snapshot.filter(id__in=pks, removed_at__lt=limit).delete()
+
+
+async def _sources(kept: int) -> AsyncIterator[int]:
+    """Sources that may have more snapshots than they keep; `snapshot_count` only ever grows."""
+    last = 0
+    while True:
+        page = DataSource.filter(id__gt=last, deleted_at=None).order_by("id").limit(SOURCES_AT_ONCE)
+        found = await page.only("id", "snapshot_count", "snapshots_kept")
+        for source in found:
+            if source.snapshot_count > (source.snapshots_kept or kept):
+                yield source.id
+        if len(found) < SOURCES_AT_ONCE:
+            return
+        last = found[-1].id
+
+
+async def _remove(platform: Platform, source_pk: int) -> int:
+    """Take some snapshots of a source out of the catalogue; how many."""
+    async with transaction():
+        query = DataSource.filter(id=source_pk, deleted_at=None).select_for_update(no_key=True)
+        source = await query.first()
+        if source is None:
+            return 0
+        gone = await _doomed(platform, source)
+        if gone:
+            now = datetime.now(UTC)
+            await Snapshot.filter(id__in=[each.id for each in gone]).update(removed_at=now)
+            await _mark_replaced(source_pk, gone)
+    return len(gone)
+
+
+async def _doomed(platform: Platform, source: DataSource) -> list[Snapshot]:
+    """Snapshots that are beyond the count and the age, oldest first, and that nobody needs; locked."""
+    settings, now = platform.settings, datetime.now(UTC)
+    kept = source.snapshots_kept or settings.snapshots_kept
+    days = source.snapshots_kept_days
+    days = settings.snapshots_kept_days if days is None else days
+    published = Snapshot.filter(
+        data_source_id=source.id, status=SnapshotStatus.PUBLISHED, removed_at=None
+    )
+    last_kept = await published.order_by("-number").offset(kept - 1).limit(1).only("number")
+    if not last_kept:
+        return []
+    # A link pins with an update of the row: whoever is first decides, and the other sees it.
+    return (
+        await published.filter(
+            Q(pinned_until=None) | Q(pinned_until__lt=now),
+            number__lt=last_kept[0].number,
+            published_at__lt=now - timedelta(days=days),
+        )
+        .exclude(id=source.current_snapshot_id or 0)
+        .order_by("number")
+        .limit(SNAPSHOTS_AT_ONCE)
+        .select_for_update()
+        .only("id", "published_at")
+    )
+
+
+async def _mark_replaced(source_pk: int, gone: list[Snapshot]) -> None:
+    """Say of older snapshots that stay when they were replaced: the one that did it is gone."""
+    newest = max(each.published_at for each in gone)
+    staying = (
+        await Snapshot.filter(
+            data_source_id=source_pk,
+            status=SnapshotStatus.PUBLISHED,
+            removed_at=None,
+            replaced_at=None,
+            published_at__lt=newest,
+        )
+        .order_by("-published_at")
+        .limit(PINNED_MAX)
+        .only("id", "published_at")
+    )
+    for each in staying:
+        after = min(other.published_at for other in gone if other.published_at > each.published_at)
+        await Snapshot.filter(id=each.id).update(replaced_at=after)

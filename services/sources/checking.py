@@ -1,0 +1,144 @@
+"""Looking at a source while the user waits: does the connection work, and which tables are there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import connectors
+from base.errors import (
+    ConnectionFailed,
+    InvalidInput,
+    PayloadTooLarge,
+    PlatformError,
+    TimedOut,
+    Unsupported,
+)
+from base.forks import ChildDied
+from base.tables import TableSchema
+from connectors.connector import Health
+from models import DataSource, DataSourceType, Project
+from models.database import transaction
+from services import rates
+from services.access import Viewer, find
+from services.platform import Platform
+from services.sources import fetching
+from services.sources.connections import Checked, Given, check
+from services.sources.dialing import (
+    CHECK,
+    TABLES,
+    connection_of,
+    connection_to,
+    dial,
+    interactive_limits,
+    interactive_seconds,
+)
+from services.sources.holding import held
+
+TABLES_MAX = 10_000  # of one source that are kept
+TRIED_BYTES_MAX = 64 * 1024**2  # of a file at a URL that is looked into while the user waits
+CONNECTION_FIELD = "input.connection"
+# Answers about the source rather than about the request: they are data, not errors.
+_NEGATIVE = (ConnectionFailed, ChildDied, TimedOut, PayloadTooLarge)
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What a test came to. `latency_ms` only for a success: how long a refusal takes says what is behind a firewall."""
+
+    ok: bool
+    message: str
+    server_version: str | None = None
+    latency_ms: int | None = None
+    error: PlatformError | None = None
+    at: datetime | None = None
+
+
+async def test_connection(
+    platform: Platform, viewer: Viewer, project_id: str, given: Given
+) -> Tested:
+    """Try a connection that is not stored. A source that says no is an answer; settings that make no sense raise."""
+    project = await find(viewer, Project, project_id, field="input.projectId")
+    checked = await check(platform, project, given, CONNECTION_FIELD)
+    rates.spend_dial(platform, viewer)
+    began = time.monotonic()
+    try:
+        if checked.type is DataSourceType.FILE and "url" in checked.secrets:
+            health = await _try_url(platform, project, checked)
+        else:
+            health = await _try(platform, checked.kind, checked.settings, checked.secrets)
+    except (*_NEGATIVE, InvalidInput, Unsupported) as error:
+        error.field = None
+        return Tested(ok=False, message=error.message, error=error, at=datetime.now(UTC))
+    latency_ms = round((time.monotonic() - began) * 1000)
+    return Tested(
+        ok=True,
+        message=health.message,
+        server_version=health.server_version,
+        latency_ms=latency_ms,
+    )
+
+
+async def _try(
+    platform: Platform, kind: str, settings: Mapping[str, Any], secrets: Mapping[str, str]
+) -> Health:
+    limits = interactive_limits(platform)
+    connection = await connection_to(platform, kind, settings, secrets, limits)
+    health: Health = await dial(platform, CHECK, connection)
+    return health
+
+
+async def _try_url(platform: Platform, project: Project, checked: Checked) -> Health:
+    """Fetch a file, if that does not take long, look into it, and forget it."""
+    seconds = interactive_seconds(platform)
+    most = min(TRIED_BYTES_MAX, platform.settings.upload_bytes_max)
+    try:
+        got = await fetching.fetch(
+            platform, project.id, checked.secrets["url"], seconds=seconds, bytes_max=most
+        )
+    except PayloadTooLarge:
+        if most < TRIED_BYTES_MAX:
+            raise
+        return Health("The URL answers with a large file, which is looked into when it is synced.")
+    assert got is not None, "no condition was set"
+    try:
+        raw = {name: value for name, value in checked.settings.items() if name != "url"}
+        raw |= {"object_key": got.object_key, "file_name": got.file_name}
+        settings, _ = connectors.parse(got.kind, raw)
+        return await _try(platform, got.kind, settings, {})
+    finally:
+        await platform.store.delete(got.object_key)
+
+
+async def introspect(platform: Platform, viewer: Viewer, source_id: str) -> int:
+    """Look up the tables of a source and keep them; its key. Raises why the source could not be read."""
+    source = await find(viewer, DataSource, source_id, field="input.id")
+    rates.spend_dial(platform, viewer)
+    limits = interactive_limits(platform)
+    tables: list[TableSchema] = await dial(
+        platform,
+        TABLES,
+        await connection_of(
+            platform,
+            source,
+            limits,
+            refetch=False,
+            fetch_seconds=interactive_seconds(platform),
+        ),
+    )
+    if len(tables) > TABLES_MAX:
+        raise PayloadTooLarge(
+            f"The source has {len(tables):,} tables; up to {TABLES_MAX:,} are kept.",
+            hint="Connect with a user that sees fewer, or select tables.",
+        )
+    source_pk: int = source.id
+    async with transaction():
+        now = await held(source_pk)
+        # A source that was connected to something else meanwhile does not get these tables.
+        if (now.kind, now.settings, now.secrets) == (source.kind, source.settings, source.secrets):
+            found = [table.to_json() for table in tables]
+            await DataSource.filter(id=source_pk).update(tables=found)
+    return source_pk

@@ -1,0 +1,325 @@
+"""Files at a URL: fetched through the outbound guard into the store, where they are uploads like any other.
+
+The whole URL is a secret, for it may be a presigned one; what is shown of it ends with its path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets as tokens
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from email.message import Message
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import connectors
+from base.errors import Conflict, ConnectionFailed, InvalidInput, PlatformError, Unsupported
+from base.net import normal_host
+from connectors.connector import Family
+from models import DataSource, Upload
+from models.database import transaction
+from services import uploads
+from services.platform import Platform
+from services.sources.holding import held
+
+if TYPE_CHECKING:
+    import httpx
+
+    from connectors.web import Answer, Web
+
+FETCH_SECONDS_MAX = 3_600
+FETCHES_MAX = 16  # of one process that wait for a server at once
+CHUNK_BYTES = 1024**2
+UNKNOWN_KIND = "file"  # of one whose URL does not say, until it was fetched
+FETCHED = ("object_key", "sha256", "etag", "last_modified")  # settings that a fetch writes
+_PENDING = "pending"  # an object key, while there is none
+_TAG_CHARS_MAX = 1_000
+_EXTENSIONS = {
+    "text/csv": ".csv",
+    "application/csv": ".csv",
+    "text/tab-separated-values": ".tsv",
+    "application/json": ".json",
+    "text/json": ".json",
+    "application/x-ndjson": ".ndjson",
+    "application/ndjson": ".ndjson",
+    "application/jsonl": ".jsonl",
+    "application/x-jsonlines": ".jsonl",
+    "application/vnd.apache.parquet": ".parquet",
+    "application/x-parquet": ".parquet",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    "application/vnd.ms-excel": ".xls",
+    "application/pdf": ".pdf",
+    "application/msword": ".doc",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
+    "application/vnd.ms-powerpoint": ".ppt",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
+    "text/markdown": ".md",
+    "text/plain": ".txt",
+}
+
+T = TypeVar("T")
+# Not those of the event loop: servers that are silent would keep whatever else is done in a thread waiting.
+_THREADS = ThreadPoolExecutor(FETCHES_MAX, thread_name_prefix="fetch")
+
+
+class SourceChanged(Conflict):
+    """The source was changed while its file was fetched."""
+
+    retryable = True
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file that was stored. `etag` and `last_modified` are the server's own words."""
+
+    kind: str
+    file_name: str
+    object_key: str
+    size_bytes: int
+    sha256: str
+    etag: str | None
+    last_modified: str | None
+
+    def settings(self) -> dict[str, str]:
+        """What a source keeps of it."""
+        kept = {name: getattr(self, name) for name in ("file_name", *FETCHED)}
+        return {name: value for name, value in kept.items() if value is not None}
+
+
+def check_url(url: str, raw: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, str]]:
+    """Kind, public settings and secrets of a file at a URL, without asking for it. `raw` is what else was said of it.
+
+    Raises InvalidInput.
+    """
+    shown, path = _shown(url)
+    name = uploads.shown_name(unquote(path))
+    try:
+        kind = _kind_of(name)
+    except Unsupported:
+        kind = None
+    # Where the kind is not known yet, whatever may be said of any file may be said of this one.
+    settings, _ = connectors.parse(kind or "csv", {**raw, "object_key": _PENDING})
+    del settings["object_key"]
+    known = {"url": shown} | ({"file_name": name} if kind else {})
+    return kind or UNKNOWN_KIND, known | settings, {"url": url}
+
+
+async def refresh(platform: Platform, source: DataSource, url: str, *, seconds: float) -> None:
+    """Fetch a source's file unless it is the one that is stored; the source then names the new one.
+
+    Raises ConnectionFailed, TimedOut, PayloadTooLarge, Unsupported, StorageFull, and `SourceChanged`.
+    """
+    old = source.settings.get("object_key")
+    has_old = old is not None and await platform.store.head(old) is not None
+    known = source.settings if has_old else {}
+    project_id: int = source.project_id  # type: ignore[attr-defined]
+    got = await fetch(platform, project_id, url, seconds=seconds, known=known)
+    if got is None:
+        return
+    try:
+        if (got.sha256, got.kind) == (known.get("sha256"), source.kind):
+            await platform.store.delete(got.object_key)
+            return
+        await _take(source, got)
+    except BaseException:
+        await platform.store.delete(got.object_key)
+        raise
+    if old is not None:
+        await _drop(platform, source, old)
+
+
+async def fetch(
+    platform: Platform,
+    project_id: int,
+    url: str,
+    *,
+    seconds: float,
+    known: Mapping[str, Any] | None = None,
+    bytes_max: int | None = None,
+) -> Fetched | None:
+    """Stream the file at a URL into the store; None where it is still the known one. It has no row of its own yet."""
+    from connectors.web import Web, WebLimits  # noqa: PLC0415 - loads the HTTP client where it is used
+
+    most = min(platform.settings.upload_bytes_max, bytes_max or platform.settings.upload_bytes_max)
+    web = await asyncio.to_thread(Web, platform.guard, WebLimits(most, total_seconds=seconds))
+    headers, private = _conditions(known or {}), _private(url)
+    try:
+        answer = await _step(web, lambda: web.open(url, headers=headers, private=private))
+        if answer.status == 304:  # noqa: PLR2004 - Not Modified
+            return None
+        name, kind = _named(answer, url)
+        key = f"uploads/{project_id}/{tokens.token_hex(16)}"
+        async with aclosing(_chunks(web, answer)) as chunks:
+            info = await platform.store.put(key, chunks, bytes_max=most)
+        assert info.sha256 is not None, "the store has just written it"
+        return Fetched(
+            kind,
+            name,
+            key,
+            info.size_bytes,
+            info.sha256,
+            _tag(answer.headers.get("etag")),
+            _tag(answer.headers.get("last-modified")),
+        )
+    finally:
+        await asyncio.to_thread(web.close)
+
+
+async def _step(web: Web, work: Callable[[], T]) -> T:
+    """Do blocking work in a thread; whoever stops waiting for it also breaks it off."""
+    job = _THREADS.submit(work)
+    done = asyncio.wrap_future(job)
+    try:
+        return await asyncio.shield(done)
+    except asyncio.CancelledError:
+        web.abort()
+        if not job.cancel():  # it has begun
+            with suppress(Exception):
+                await done
+        raise
+
+
+async def _chunks(web: Web, answer: Answer) -> AsyncGenerator[bytes]:
+    pieces = answer.chunks()
+    while chunk := await _step(web, lambda: _next(pieces)):
+        yield chunk
+
+
+def _next(pieces: Iterator[bytes]) -> bytes:
+    """About `CHUNK_BYTES` of the body, nothing at its end."""
+    chunk = bytearray()
+    for piece in pieces:
+        chunk += piece
+        if len(chunk) >= CHUNK_BYTES:
+            break
+    return bytes(chunk)
+
+
+def _conditions(known: Mapping[str, Any]) -> dict[str, str]:
+    """Headers that ask for the file only if it is another one by now."""
+    conditions = {"If-None-Match": "etag", "If-Modified-Since": "last_modified"}
+    return {header: known[name] for header, name in conditions.items() if known.get(name)}
+
+
+def _private(url: str) -> Any:
+    """User name and password of a URL, as a header."""
+    from connectors.web import Private  # noqa: PLC0415 - loads the HTTP client where it is used
+
+    parts = urlsplit(url)
+    if parts.username is None:
+        return Private()
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+    return Private({"Authorization": f"Basic {b64encode(pair).decode()}"})
+
+
+def _named(answer: Answer, url: str) -> tuple[str, str]:
+    """Name and kind of a file, by what the server calls it, by its URLs, else by its type. Raises Unsupported."""
+    type_ = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if type_ in {"text/html", "application/xhtml+xml"}:
+        raise ConnectionFailed(
+            "The URL answers with a web page, not with a file of data.",
+            hint="It may be a login, or a page about the file: give the URL of the file itself.",
+        )
+    names = [
+        _disposition(answer.headers),
+        unquote(urlsplit(url).path),
+        unquote(answer.url.path),
+    ]
+    shown = [uploads.shown_name(name) for name in names if name]
+    for name in shown:
+        with suppress(Unsupported):
+            return name, _kind_of(name)
+    extension = _EXTENSIONS.get(type_)
+    if extension is None:
+        what = f"of the type {type_[:80]}" if type_ else "without a type"
+        raise Unsupported(
+            f"What the URL gives is {what}, and its name does not say what it is.",
+            hint="Give a URL that ends in an extension such as .csv, or have the server say its type.",
+        )
+    stem = next((name for name in shown if name != uploads.NAMELESS), "data")
+    return stem + extension, _kind_of(stem + extension)
+
+
+def _kind_of(name: str) -> str:
+    """The kind that an extension stands for; raises Unsupported, InvalidInput for a database."""
+    kind = connectors.kind_of_file(name)
+    if kind.family is not Family.FILE:
+        raise InvalidInput(
+            f"{name!r} is a database, which is not read from a URL.",
+            hint=f"Upload it, and connect it as `database: {{ engine: {kind.name.upper()}, objectKey: … }}`.",
+            field="url",
+        )
+    return kind.name
+
+
+def _disposition(headers: httpx.Headers) -> str | None:
+    value = headers.get("content-disposition")
+    if not value:
+        return None
+    message = Message()
+    message["content-disposition"] = value
+    return message.get_filename()
+
+
+def _tag(value: str | None) -> str | None:
+    """A validator as it can be sent back."""
+    return value if value and len(value) <= _TAG_CHARS_MAX and value.isprintable() else None
+
+
+async def _take(source: DataSource, got: Fetched) -> None:
+    """The source's file is this one from now on."""
+    said = {name: value for name, value in source.settings.items() if name not in FETCHED}
+    raw = {name: value for name, value in said.items() if name != "url"}
+    settings, _ = connectors.parse(
+        got.kind, raw | {"object_key": got.object_key, "file_name": got.file_name}
+    )
+    settings = {"url": said["url"]} | settings | got.settings()
+    async with transaction():
+        now = await held(source.id)
+        if (now.settings, now.secrets) != (source.settings, source.secrets):
+            raise SourceChanged("The data source was changed while its file was fetched.")
+        await Upload.create(
+            project_id=source.project_id,  # type: ignore[attr-defined]
+            creator_id=source.creator_id,  # type: ignore[attr-defined]
+            object_key=got.object_key,
+            file_name=got.file_name,
+            size_bytes=got.size_bytes,
+            sha256=got.sha256,
+        )
+        await DataSource.filter(id=source.id).update(kind=got.kind, settings=settings)
+    source.kind, source.settings = got.kind, settings
+
+
+async def _drop(platform: Platform, source: DataSource, key: str) -> None:
+    """The file of the fetch before, unless another source reads it."""
+    async with transaction():
+        project = source.project_id  # type: ignore[attr-defined]
+        others = await DataSource.filter(project_id=project).exclude(id=source.id).only("settings")
+        if any(other.settings.get("object_key") == key for other in others):
+            return
+        await Upload.filter(object_key=key).delete()
+    await platform.store.delete(key)
+
+
+def _shown(url: str) -> tuple[str, str]:
+    """What may be seen of a URL, and its path; raises InvalidInput for one that is not of the web."""
+    hint = "Give a URL like https://data.example.com/files/cities.csv."
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise InvalidInput("This is not a URL.", hint=hint, field="url") from error
+    if parts.scheme not in {"http", "https"}:
+        raise InvalidInput("Only http:// and https:// URLs are read.", hint=hint, field="url")
+    if "\\" in url or any(sign.isspace() or not sign.isprintable() for sign in url):
+        raise InvalidInput("The URL has blanks, backslashes or control characters.", field="url")
+    try:
+        name = normal_host(f"[{host}]" if ":" in host else host)
+    except PlatformError as error:
+        raise InvalidInput(error.message, hint=error.hint, field="url") from error
+    shown = f"[{name}]" if ":" in name else name
+    return f"{parts.scheme}://{shown}{f':{port}' if port else ''}{parts.path}", parts.path

@@ -1,0 +1,86 @@
+"""Uploads: files that users bring, stored whole under a key of ours before any source uses them."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import connectors
+from base.errors import PayloadTooLarge, Unsupported
+from models import Project, Upload
+from services.access import Viewer, find
+from services.platform import Platform
+
+FILE_NAME_CHARS_MAX = 255
+FILE_FIELD = "input.file"
+NAMELESS = "upload"
+_UNSAFE = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]")  # they turn text round
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """A stored file. `sha256` in hex."""
+
+    object_key: str
+    file_name: str
+    size_bytes: int
+    sha256: str
+
+
+async def receive(
+    platform: Platform,
+    viewer: Viewer,
+    project_id: str,
+    file_name: str | None,
+    chunks: AsyncIterator[bytes],
+) -> Uploaded:
+    """Stream a file into the store. Raises Unsupported for an unknown extension, PayloadTooLarge, StorageFull."""
+    project = await find(viewer, Project, project_id, field="input.projectId")
+    name = shown_name(file_name)
+    refuse_unreadable(name, FILE_FIELD)
+    key = f"uploads/{project.id}/{secrets.token_hex(16)}"
+    try:
+        info = await platform.store.put(key, chunks, bytes_max=platform.settings.upload_bytes_max)
+    except PayloadTooLarge as error:
+        error.field = FILE_FIELD
+        raise
+    assert info.sha256 is not None, "the store has just written it"
+    # Should this fail, housekeeping removes the bytes: an object without a row is nobody's.
+    await Upload.create(
+        project_id=project.id,
+        creator_id=viewer.user_id,
+        object_key=key,
+        file_name=name,
+        size_bytes=info.size_bytes,
+        sha256=info.sha256,
+    )
+    return Uploaded(key, name, info.size_bytes, info.sha256)
+
+
+def refuse_unreadable(name: str, field: str) -> None:
+    """Raise Unsupported for a file that nothing here can read; `field` is the input path of its name."""
+    try:
+        connectors.kind_of_file(name)
+    except Unsupported as error:
+        error.field = field
+        raise
+
+
+def shown_name(file_name: str | None) -> str:
+    """A user's file name as it is shown: without folders, control characters or tricks, and not too long.
+
+    It never becomes a path of ours.
+    """
+    last = re.split(r"[/\\]", file_name or "")[-1]
+    kept = "".join(sign for sign in last if unicodedata.category(sign) not in {"Cc", "Cs"})
+    name = _UNSAFE.sub("", unicodedata.normalize("NFC", kept)).strip()
+    if not name.strip("."):
+        return NAMELESS
+    if len(name) > FILE_NAME_CHARS_MAX:
+        suffix = "".join(PurePosixPath(name).suffixes[-2:])[-FILE_NAME_CHARS_MAX // 4 :]
+        name = name[: FILE_NAME_CHARS_MAX - len(suffix)] + suffix
+    return name

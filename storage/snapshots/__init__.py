@@ -1,0 +1,1 @@
+"""Snapshots in the store: written in parts, described by a manifest, read by queries."""

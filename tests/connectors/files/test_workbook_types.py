@@ -1,0 +1,164 @@
+"""Workbooks: types that the user set, rows that do not fit them, and error cells of old workbooks."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+import xlwt
+
+import connectors
+from base.errors import InvalidInput
+from connectors.connector import ReadLimits, Reject
+from connectors.errors import FileInvalid
+from connectors.files import biff
+from tests.connectors.files.reading import connection, read
+
+
+def _book(path: Path, *rows: list[Any], at: int = 1) -> Path:
+    """A workbook with one sheet, whose header is in row `at`."""
+    if path.suffix == ".xls":
+        old = xlwt.Workbook()
+        sheet = old.add_sheet("s")
+        for row, cells in enumerate(rows, at - 1):
+            for column, cell in enumerate(cells):
+                if cell is not None:
+                    sheet.write(row, column, cell)
+        old.save(str(path))
+        return path
+    book = openpyxl.Workbook()
+    new: Any = book.active
+    new.title = "s"
+    for row, cells in enumerate(rows, at):
+        for column, cell in enumerate(cells, 1):
+            new.cell(row, column, cell)
+    book.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "stored"),
+    [
+        ("text", [1.0, 0.5, "007", True], ["1", "0.5", "007", "TRUE"]),
+        ("integer", ["007", 5, " 8 "], [7, 5, 8]),
+        ("decimal", ["1.10", 2, 0.25], [Decimal("1.10"), Decimal("2.00"), Decimal("0.25")]),
+        ("float", [1, "2.5"], [1.0, 2.5]),
+        ("boolean", [True, "no", 1], [True, False, True]),
+        ("json", ["[1]", 5], ["[1]", "5"]),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["xlsx", "xls"])
+def test_a_declared_type_takes_cells_however_they_are_stored(
+    tmp_path: Path, suffix: str, kind: str, cells: list[Any], stored: list[Any]
+) -> None:
+    path = _book(tmp_path / f"a.{suffix}", ["b", "a"], *([1, cell] for cell in cells), [2])
+
+    table = read(path, column_types={"a": kind})
+
+    assert [row[1] for row in table.rows] == [*stored, None]
+    assert (table.column("a").type, table.rejects) == (kind, [])
+    assert table.column("a").inference == f"{kind}: as set in columnTypes"
+    assert table.column("b").inference == f"integer: {len(cells) + 1} numbers, whole"
+
+
+def test_moments_can_be_declared(tmp_path: Path) -> None:
+    at = datetime(2024, 3, 1, 10, 30, tzinfo=UTC).replace(tzinfo=None)
+    day = datetime(2024, 3, 1, tzinfo=UTC).replace(tzinfo=None)
+    path = _book(
+        tmp_path / "a.xlsx",
+        ["date", "at", "time", "long"],
+        [date(2024, 3, 1), date(2024, 3, 1), time(10, 30), timedelta(hours=30)],
+        ["2024-03-02", at, "10:31", "PT1M"],
+    )
+    types = {"date": "date", "at": "timestamp", "time": "time", "long": "duration"}
+
+    assert read(path, column_types=types).rows == [
+        (date(2024, 3, 1), day, time(10, 30), "PT30H"),
+        (date(2024, 3, 2), at, time(10, 31), "PT1M"),
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["xlsx", "xls"])
+def test_a_row_with_a_cell_of_another_type_is_a_reject_with_its_row(
+    tmp_path: Path, suffix: str
+) -> None:
+    rows = [[number, number] for number in range(30)]
+    rows[25] = [25, "x"]  # type: ignore[list-item]
+    path = _book(tmp_path / f"a.{suffix}", ["b", "a"], *rows, at=4)
+
+    table = read(path, limits=ReadLimits(batch_rows=10), column_types={"a": "integer"})
+
+    assert table.rejects == [
+        Reject(30, "a", "Column 'a' in row 30 is 'x', which is not INTEGER.", "25\tx")
+    ]
+    assert [row[0] for row in table.rows] == [*range(25), *range(26, 30)]
+    assert [batch.position for batch in table.batches] == [[10], [20], [30]]
+    assert read(path, after=[20], column_types={"a": "integer"}).rejects == table.rejects
+
+
+def test_a_look_at_a_sheet_of_bad_rows_fails_with_the_first(tmp_path: Path) -> None:
+    path = _book(tmp_path / "a.xlsx", ["a"], ["x"], [1])
+
+    with pytest.raises(FileInvalid, match="Column 'a' in row 2 is 'x', which is not INTEGER"):
+        connectors.tables(connection(path, column_types={"a": "integer"}))
+
+
+def test_a_declared_column_is_of_any_sheet_but_has_to_be_there(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for name, title in (("one", "a"), ("two", "b")):
+        sheet = book.create_sheet(name)
+        sheet.append([title])
+        sheet.append(["007"])
+    path = tmp_path / "a.xlsx"
+    book.save(path)
+
+    assert read(path, "two", column_types={"b": "integer"}).rows == [(7,)]
+    assert read(path, "one", column_types={"b": "integer"}).rows == [("007",)]
+    with pytest.raises(InvalidInput) as refused:
+        read(path, column_types={"c": "integer"})
+    assert refused.value.field == "column_types.c"
+
+
+def test_error_cells_of_an_old_workbook_are_told_from_empty_ones(tmp_path: Path) -> None:
+    book = xlwt.Workbook()
+    book.add_sheet("first").write(0, 0, "x")
+    sheet = book.add_sheet("s")
+    for column, title in enumerate(["n", "t"]):
+        sheet.write(1, column, title)
+    sheet.write(2, 0, 1)
+    sheet.row(3).set_cell_error(0, "#DIV/0!")
+    sheet.row(5).set_cell_error(0, 0x2A)
+    sheet.write(3, 1, "x")
+    path = tmp_path / "a.xls"
+    book.save(str(path))
+
+    table = read(path, "s")
+
+    assert table.rows == [(1, None), (None, "x"), (None, None), (None, None)]
+    assert [column.inference for column in table.schema.columns] == [
+        "integer: 1 numbers, whole; 2 error cells have no value, first A4",
+        "text: 1 texts",
+    ]
+    assert read(path, "first").rows == []
+
+
+def test_errors_that_formulas_gave_are_found_in_the_records(tmp_path: Path) -> None:
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("s")
+    sheet.write(0, 0, "n")
+    sheet.write(1, 0, xlwt.Formula("1/0"))
+    path = tmp_path / "a.xls"
+    book.save(str(path))
+    content = path.read_bytes()
+    assert biff.scan(path) == []
+
+    # What a spreadsheet stores once it has computed the formula: the result is an error, #DIV/0!.
+    at = content.index(b"\x06\x00\x1d\x00")  # FORMULA, 29 bytes
+    path.write_bytes(content[: at + 10] + b"\x02\x00\x07\x00\x00\x00\xff\xff" + content[at + 18 :])
+
+    (scanned,) = biff.scan(path)
+    assert scanned.errors == {"A": (1, "A2")}

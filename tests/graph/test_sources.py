@@ -1,0 +1,73 @@
+"""Data sources as clients connect, change and sync them, and what they are told of it."""
+
+from typing import Any
+
+from models import DataSource
+from tests.graph.asking import Asker
+from tests.graph.test_mutations import do, postgres, refusal
+from tests.services.places import Place
+from tests.services.test_selections import selected
+
+
+async def test_tables_are_chosen_with_their_ways_to_sync(asker: Asker, place: Place) -> None:
+    how = {
+        "mode": "MERGE", "cursorColumn": "at", "primaryKey": ["a"],
+        "detectDeletes": True, "lookbackSeconds": 5,
+    }  # fmt: skip
+    source = {"name": "s", "connection": postgres(), "tables": [{"name": "t"} | how]}
+
+    await do(
+        asker, "connectDataSources", "jobs { id }",
+        projectId=place.project_id, sources=[source], sync=False,
+    )  # fmt: skip
+
+    (row,) = await DataSource.all()
+    assert row.selections == [
+        selected(
+            "t", mode="merge", cursor_column="at", primary_key=["a"],
+            detect_deletes=True, lookback_seconds=5,
+        )
+    ]  # fmt: skip
+
+
+async def test_how_a_source_is_dealt_with_is_told_and_changed(asker: Asker, place: Place) -> None:
+    asked = "driftPolicy quarantineRowsMax snapshotsKept snapshotsKeptDays heldSnapshot { id }"
+    source = {"name": "s", "connection": postgres()}
+    usual = {
+        "driftPolicy": "EVOLVE", "quarantineRowsMax": 1000,
+        "snapshotsKept": None, "snapshotsKeptDays": None, "heldSnapshot": None,
+    }  # fmt: skip
+    own = {
+        "driftPolicy": "HOLD", "quarantineRowsMax": 0, "snapshotsKept": 1, "snapshotsKeptDays": 0
+    }  # fmt: skip
+    told = [source, source | own, source | dict.fromkeys(own)]
+
+    done = await do(
+        asker, "connectDataSources", f"dataSources {{ id {asked} }}",
+        projectId=place.project_id, sources=told, sync=False,
+    )  # fmt: skip
+
+    ids = [each.pop("id") for each in done["dataSources"]]
+    assert done["dataSources"] == [usual, usual | own, usual]
+
+    async def changed(**values: Any) -> Any:
+        payload = await do(
+            asker, "updateDataSource", f"dataSource {{ {asked} }}", id=ids[1], **values
+        )
+        return payload["dataSource"]
+
+    assert await changed(name="new") == usual | own
+    assert await changed(driftPolicy="FAIL", snapshotsKept=7) == (
+        usual | own | {"driftPolicy": "FAIL", "snapshotsKept": 7}
+    )
+    assert await changed(**dict.fromkeys(own)) == usual
+    for wrong in (
+        {"quarantineRowsMax": -1},
+        {"quarantineRowsMax": 100_001},
+        {"snapshotsKept": 0},
+        {"snapshotsKeptDays": -1},
+    ):
+        field = f"input.{next(iter(wrong))}"
+        assert await refusal(asker, "updateDataSource", id=ids[0], **wrong) == (
+            "INVALID_INPUT", field,
+        )  # fmt: skip

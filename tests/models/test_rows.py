@@ -1,0 +1,233 @@
+"""Reading without model instances: the same rows on both databases, and no text of ours in the SQL."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from models import Dataset, DataSource, DataSourceStatus, Job, Project, User, rows
+from models.database import Database
+from models.rows import (
+    AnyOf,
+    Beyond,
+    Compare,
+    Contains,
+    Eq,
+    In,
+    IsNull,
+    Order,
+    Pick,
+    Within,
+)
+from tests import factories
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+async def test_a_row_has_the_selected_columns_with_natural_values_and_nothing_else() -> None:
+    user = await factories.make_user("ada", is_staff=True)
+    source = await factories.make_source(name="s", settings={"a": [1, None]}, creator=user)
+
+    row = await rows.first(
+        DataSource, ("name", "status", "settings", "created_at", "secrets"), Eq("id", source.id)
+    )
+    staff = await rows.first(User, ("is_staff",), Eq("id", user.id))
+
+    assert row is not None
+    assert (row.name, row.settings, row.secrets) == ("s", {"a": [1, None]}, None)
+    assert row.status is DataSourceStatus.PENDING
+    assert row.created_at == source.created_at
+    assert row.created_at.utcoffset() == timedelta(0)
+    assert staff is not None
+    assert staff.is_staff is True
+    assert not hasattr(row, "kind")
+    with pytest.raises(AttributeError):
+        row.name = "other"  # type: ignore[attr-defined]
+
+
+async def test_a_pick_renames_and_converts_but_never_sees_null() -> None:
+    source = await factories.make_source(name="s")
+
+    row = await rows.first(
+        DataSource,
+        (Pick("pk", "id"), Pick("shout", "name", str.upper), Pick("never", "secrets", str.upper)),
+    )
+
+    assert row is not None
+    assert tuple(row) == (source.id, "S", None)
+    assert (row.pk, row.shout, row.never) == (source.id, "S", None)
+
+
+async def test_names_that_a_model_does_not_have_never_become_sql() -> None:
+    for columns, conditions in (
+        (('id" FROM users; --',), ()),
+        (("id",), (Eq("name = name OR name", 1),)),
+    ):
+        with pytest.raises(KeyError):
+            await rows.select(Project, columns, *conditions)
+    with pytest.raises(KeyError):
+        await rows.select(Project, ("id",), Compare("id", "OR 1=1", 1))
+
+
+async def test_values_are_never_sql() -> None:
+    hostile = "'; DROP TABLE projects; --"
+    project = await factories.make_project(name=hostile)
+    await factories.make_project(name="other")
+
+    for condition in (Eq("name", hostile), In("name", [hostile]), Contains("name", hostile)):
+        found = await rows.select(Project, ("id",), condition)
+        assert [row.id for row in found] == [project.id]
+
+
+async def test_contains_takes_the_signs_of_patterns_literally_and_ignores_case() -> None:
+    for name in ("100% Sure", "100 Sure", "a_b!", "axb!"):
+        await factories.make_project(name=name)
+
+    async def names(text: str) -> list[str]:
+        order = Order(("id",))
+        return [
+            row.name
+            for row in await rows.select(Project, ("name",), Contains("name", text), order=order)
+        ]
+
+    assert await names("100%") == ["100% Sure"]
+    assert await names("sURE") == ["100% Sure", "100 Sure"]
+    assert await names("a_b!") == ["a_b!"]
+
+
+async def test_lists_of_any_length_are_one_parameter() -> None:
+    projects = [await factories.make_project() for _ in range(3)]
+    many = [project.id for project in projects[:2]] + list(range(100_000, 102_000))
+
+    assert await rows.count(Project, In("id", many)) == 2
+    assert await rows.count(Project, In("id", [])) == 0
+
+
+async def test_conditions_combine() -> None:
+    first = await factories.make_project(name="a", description="x")
+    second = await factories.make_project(name="b")
+    third = await factories.make_project(name="c", deleted_at=datetime.now(UTC))
+
+    async def ids(*conditions: rows.Condition) -> list[int]:
+        found = await rows.select(Project, ("id",), *conditions, order=Order(("id",)))
+        return [row.id for row in found]
+
+    assert await ids(IsNull("deleted_at")) == [first.id, second.id]
+    assert await ids(IsNull("deleted_at", null=False)) == [third.id]
+    assert await ids(AnyOf((Eq("name", "a"), Eq("name", "c")))) == [first.id, third.id]
+    assert await ids(AnyOf(())) == []
+    assert await ids(Compare("id", ">", first.id), Compare("name", "!=", "c")) == [second.id]
+    assert await ids(Compare("created_at", ">=", second.created_at)) == [second.id, third.id]
+    assert await ids(Compare("created_at", "<", second.created_at)) == [first.id]
+
+
+async def test_within_follows_a_relation() -> None:
+    wanted = await factories.make_source()
+    await factories.make_source()
+    dataset = await Dataset.get(id=wanted.dataset_id)  # type: ignore[attr-defined]
+    team = Within("project_id", Project, (Eq("id", wanted.project_id),))  # type: ignore[attr-defined]
+
+    found = await rows.select(
+        DataSource, ("id",), Within("dataset_id", Dataset, (Eq("name", dataset.name), team))
+    )
+
+    assert [row.id for row in found] == [wanted.id]
+
+
+@pytest.mark.parametrize("descending", [False, True])
+async def test_beyond_goes_on_after_ties_and_microseconds(*, descending: bool) -> None:
+    moments = [
+        datetime(2026, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
+        for us in (0, 0, 1, 1000, 1000)
+    ]
+    for moment in moments:
+        project = await factories.make_project()
+        await Project.filter(id=project.id).update(created_at=moment)
+    order = Order(("created_at", "id"), descending)
+    whole = await rows.select(Project, ("id", "created_at"), order=order)
+
+    seen = [
+        [
+            row.id
+            for row in await rows.select(
+                Project, ("id",), Beyond(order, (each.created_at, each.id)), order=order
+            )
+        ]
+        for each in whole
+    ]
+
+    ids = [row.id for row in whole]
+    assert ids == sorted(ids, reverse=descending)
+    assert seen == [ids[index + 1 :] for index in range(5)]
+
+
+async def test_top_columns_gives_the_first_rows_below_each_parent_in_order() -> None:
+    parents = [await factories.make_project() for _ in range(3)]
+    for parent, number in zip(parents, (4, 1, 0), strict=True):
+        for index in range(number):
+            await factories.make_dataset(parent, name=f"{index}")
+    await factories.make_dataset(name="foreign")
+
+    found = await rows.top_columns(
+        Dataset,
+        ("project_id", "name"),
+        Compare("name", "!=", "3"),
+        parent="project_id",
+        parents=[parent.id for parent in parents],
+        order=Order(("name", "id"), descending=True),
+        limit=2,
+    )
+
+    first, second, _ = (parent.id for parent in parents)
+    assert list(zip(*found, strict=True)) == [(first, "2"), (first, "1"), (second, "0")]
+
+
+async def test_no_rows_are_empty_columns() -> None:
+    assert await rows.select_columns(Project, ("id", "name")) == [[], []]
+    assert await rows.select(Project, ("id",)) == []
+    assert await rows.first(Project, ("id",)) is None
+    assert not await rows.exists(Project)
+
+
+async def test_tally_counts_each_combination() -> None:
+    project = await factories.make_project()
+    dataset = await factories.make_dataset(project)
+    for status in ("failed", "failed", "synced"):
+        await factories.make_source(project, dataset, status=status)
+
+    counted = await rows.tally(DataSource, ("dataset_id", "status"), Eq("project_id", project.id))
+
+    assert counted == {(dataset.id, "failed"): 2, (dataset.id, "synced"): 1}
+
+
+async def test_a_deep_page_is_read_from_the_index(database: Database) -> None:
+    project = await factories.make_project()
+    moment = datetime.now(UTC)
+    statement = rows.Statement(database.dialect)
+    order = Order(("created_at", "id"))
+    beyond = Beyond(order, (moment, 1)).render(Job, statement)
+    scope = Eq("project_id", project.id).render(Job, statement)
+    text = (
+        f'SELECT "id" FROM "jobs" WHERE {scope} AND {beyond} ORDER BY "created_at", "id" LIMIT 20'
+    )
+    if database.dialect == "sqlite":
+        plan = await database.connection.execute_query_dict(
+            f"EXPLAIN QUERY PLAN {text}", statement.values
+        )
+        assert len(plan) == 1, plan
+        assert "SEARCH" in plan[0]["detail"]
+        assert "created_at>?" in plan[0]["detail"]
+    else:
+        await database.connection.execute_query("SET enable_seqscan = off")
+        plan = await database.connection.execute_query_dict(f"EXPLAIN {text}", statement.values)
+        assert "Sort" not in str(plan)
+
+
+async def test_many_readers_at_once_get_their_own_rows() -> None:
+    projects = [await factories.make_project() for _ in range(5)]
+
+    found = await asyncio.gather(
+        *(rows.first(Project, ("id",), Eq("id", project.id)) for project in projects * 10)
+    )
+
+    assert [row.id for row in found if row] == [project.id for project in projects] * 10

@@ -1,0 +1,114 @@
+"""Datasets: made, changed, and deleted only when nothing is in them."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from base.errors import Conflict, Forbidden, InvalidInput, NotFound
+from base.ids import public_id
+from models import Dataset, DataSource, Role
+from models.database import transaction
+from services import datasets
+from tests import factories
+from tests.services.places import make_place, refused
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def id_of(dataset: Dataset) -> str:
+    return public_id("dataset", dataset.id)
+
+
+async def test_a_dataset_is_made_in_a_project() -> None:
+    place = await make_place(Role.WRITE)
+
+    pk = await datasets.create(place.viewer, place.project_id, " Rain ", "mm")
+
+    made = await Dataset.get(id=pk).values()
+    assert (made["name"], made["description"], made["is_default"]) == ("Rain", "mm", False)
+    assert (made["project_id"], made["creator_id"]) == (place.project.id, place.viewer.user_id)
+
+
+async def test_a_stranger_s_project_is_not_found_and_a_reader_is_refused() -> None:
+    place = await make_place()
+    reader = (await place.member(Role.EXECUTE)).acting(Role.WRITE)
+    stranger = (await make_place()).viewer
+
+    async with refused(NotFound, "input.projectId"):
+        await datasets.create(stranger, place.project_id, "x")
+    async with refused(Forbidden, "input.projectId"):
+        await datasets.create(reader, place.project_id, "x")
+
+
+async def test_only_what_is_named_changes() -> None:
+    place = await make_place(Role.WRITE)
+    dataset = await factories.make_dataset(place.project, "old", description="d")
+
+    await datasets.update(place.viewer, id_of(dataset), {"name": "new"})
+
+    now = await Dataset.get(id=dataset.id)
+    assert (now.name, now.description) == ("new", "d")
+    assert now.updated_at > dataset.updated_at
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"name": None}, "input.name"), ({"description": "x" * 10_001}, "input.description")],
+)
+async def test_bad_changes_are_refused(changes: dict[str, Any], field: str) -> None:
+    place = await make_place()
+
+    async with refused(InvalidInput, field):
+        await datasets.update(place.viewer, id_of(place.dataset), changes)
+
+
+async def test_an_empty_dataset_is_deleted() -> None:
+    place = await make_place(Role.WRITE)
+    dataset = await factories.make_dataset(place.project)
+
+    assert await datasets.delete(place.viewer, id_of(dataset)) == dataset.id
+
+    assert (await Dataset.get(id=dataset.id)).deleted_at is not None
+    async with refused(NotFound, "input.id"):
+        await datasets.delete(place.viewer, id_of(dataset))
+    async with refused(NotFound, "input.id"):
+        await datasets.update(place.viewer, id_of(dataset), {"name": "x"})
+
+
+async def test_the_default_dataset_stays() -> None:
+    place = await make_place()
+
+    async with refused(Conflict, "input.id"):
+        await datasets.delete(place.viewer, id_of(place.dataset))
+
+
+async def test_a_dataset_with_sources_stays() -> None:
+    place = await make_place()
+    dataset = await factories.make_dataset(place.project)
+    await factories.make_source(dataset=dataset)
+
+    async with refused(Conflict, "input.id"):
+        await datasets.delete(place.viewer, id_of(dataset))
+
+
+async def test_a_source_is_not_put_into_a_dataset_that_goes_at_the_same_time() -> None:
+    place = await make_place()
+    for _ in range(5):
+        dataset = await factories.make_dataset(place.project)
+        put, deleted = await asyncio.gather(
+            _put_source(dataset),
+            datasets.delete(place.viewer, id_of(dataset)),
+            return_exceptions=True,
+        )
+
+        is_gone = (await Dataset.get(id=dataset.id)).deleted_at is not None
+        count = await DataSource.filter(dataset_id=dataset.id).count()
+        assert (is_gone, count) in {(True, 0), (False, 1)}
+        assert isinstance(put if is_gone else deleted, NotFound | Conflict)
+
+
+async def _put_source(dataset: Dataset) -> None:
+    async with transaction():
+        await datasets.hold(dataset.id, "input.datasetId")
+        await factories.make_source(dataset=dataset)

@@ -1,0 +1,59 @@
+"""Counting 64-bit values: the same in memory as in files, in one block as in many."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storage.snapshots.counting import Moments, Runs
+
+
+@given(
+    blocks=st.lists(
+        st.lists(st.integers(-50, 50) | st.integers(-(2**63), 2**63 - 1), max_size=40), max_size=8
+    ),
+    held=st.sampled_from([4, 16, 1000]),
+)
+@settings(max_examples=100, deadline=None)
+def test_counts_are_the_same_in_memory_and_in_files(
+    tmp_path_factory: pytest.TempPathFactory, blocks: list[list[int]], held: int
+) -> None:
+    folder = tmp_path_factory.mktemp("counting")
+    runs = Runs(folder, held)
+    for block in blocks:
+        runs.add(np.array(sorted(block), np.int64))
+    counted = Counter(value for block in blocks for value in block)
+    expected = sorted(counted.items(), key=lambda each: (-each[1], each[0]))
+
+    assert runs.top(7) == (len(counted), expected[:7])
+
+    runs.close()
+    assert list(folder.iterdir()) == []
+
+
+def test_moments_of_several_blocks_are_those_of_all() -> None:
+    values = np.sort(np.random.default_rng(7).normal(1e6, 3.0, 10_000))
+    moments = Moments()
+    for block in np.array_split(values, 7):
+        moments.add(block)
+
+    assert moments.deviation == pytest.approx(float(np.std(values, ddof=1)), rel=1e-9)
+
+
+@given(st.lists(st.integers(0, 6) | st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_a_single_block_is_counted_as_several_are(
+    tmp_path_factory: pytest.TempPathFactory, values: list[int]
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    one, several = Runs(folder, 1000), Runs(folder, 1000)
+    one.add(np.array(sorted(values), np.int64))
+    for value in values:
+        several.add(np.array([value], np.int64))
+
+    for wanted in (1, 3, 10):
+        assert one.top(wanted) == several.top(wanted)

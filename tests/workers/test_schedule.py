@@ -1,0 +1,32 @@
+"""What workers do by the clock goes on, whatever one round meets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.platform import Platform
+from storage.location import Location
+from storage.s3 import S3Store
+from storage.sigv4 import Credentials
+from tests.s3_server import KEY_ID, S3Server
+from workers import schedule
+from workers.housekeeping import Housekeeper
+
+
+async def test_an_object_store_that_refuses_ends_one_round_of_tidying_and_not_all(
+    platform: Platform,
+    s3_server: S3Server,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wrong = Credentials(KEY_ID, "not the secret")
+    store = S3Store(Location.parse(s3_server.url()), wrong, tmp_path / "s3", 1024**3)
+
+    await schedule.tidy(Housekeeper(replace(platform, store=store)))
+
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        "tidying up did not finish; the next round goes on"
+    ]

@@ -1,0 +1,78 @@
+"""Cleanups: the objects and rows of deleted sources, removed for good. Every step may be repeated."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+
+from base.errors import Conflict
+from models import DataSource, Job, JobStatus, Upload
+from models.database import transaction
+from services import jobs, leases
+from services.leases import Lease, Progress
+from services.platform import Platform
+from workers.engine import steadily
+
+SYNC_END_SECONDS_MAX = 30  # wait for a cancelled sync to stop writing
+SYNC_END_PAUSE_SECONDS = 0.2
+_ACTIVE = [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.CANCELLING]
+
+
+class StillSyncing(Conflict):
+    """A sync of a deleted source has not stopped yet."""
+
+    retryable = True
+
+
+async def run(platform: Platform, lease: Lease) -> None:
+    """Remove the soft-deleted sources among `options["data_source_ids"]`, one after the other."""
+    ids: list[int] = lease.options["data_source_ids"]
+    done = 0 if lease.checkpoint is None else int(lease.checkpoint["done"])
+    for number, source_id in enumerate(ids[done:], done + 1):
+        source = await DataSource.get_or_none(id=source_id, deleted_at__not_isnull=True)
+        if source is not None:
+            await _remove(platform, source)
+        progress = Progress(number, 0, len(ids), f"Removed {number} of {len(ids)} sources")
+        await steadily(lease, partial(leases.checkpoint, lease, {"done": number}, progress))
+    await steadily(lease, lambda: leases.finish(lease, _nothing))
+
+
+async def discard(_platform: Platform, _lease: Lease) -> None:
+    """A cleanup leaves nothing behind that another one would not remove."""
+
+
+async def _nothing() -> None:
+    pass
+
+
+async def _remove(platform: Platform, source: DataSource) -> None:
+    await _end_syncs(source.id)
+    async for info in platform.store.list(f"snapshots/{source.id}/"):
+        await platform.store.delete(info.key)
+    await _remove_upload(platform, source)
+    await DataSource.filter(id=source.id).delete()  # its snapshots, jobs and logs go with it
+
+
+async def _end_syncs(source_id: int) -> None:
+    """Cancel what still reads or waits, and see it end: its last part must not come after the removal."""
+    await jobs.cancel_syncs([source_id])
+    until = time.monotonic() + SYNC_END_SECONDS_MAX
+    while await Job.filter(data_source_id=source_id, kind="sync", status__in=_ACTIVE).exists():
+        if time.monotonic() > until:
+            raise StillSyncing("A sync of the deleted source has not stopped yet.")
+        await asyncio.sleep(SYNC_END_PAUSE_SECONDS)
+
+
+async def _remove_upload(platform: Platform, source: DataSource) -> None:
+    """The uploaded file, unless another source reads it too."""
+    key = source.settings.get("object_key")
+    if not key:
+        return
+    async with transaction():
+        project = source.project_id  # type: ignore[attr-defined]
+        others = DataSource.filter(project_id=project).exclude(id=source.id)
+        if any(other.settings.get("object_key") == key for other in await others):
+            return
+        await Upload.filter(object_key=key).delete()
+    await platform.store.delete(key)

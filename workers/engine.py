@@ -1,0 +1,216 @@
+"""Running jobs: claim what is due, keep the lease while the work goes on, bring every attempt to its one right end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from tortoise.exceptions import DBConnectionError, IntegrityError, OperationalError
+
+from base.errors import Internal, PlatformError
+from base.tracing import set_trace_id, trace_id
+from models import JobKind
+from services import leases
+from services.leases import CancelRequested, Lease, LeaseLost
+from services.platform import Platform
+
+SLICE_SECONDS = 300  # a broker's message is held no longer, however long the job (RabbitMQ closes channels after 1,800)
+WATCH_SECONDS = 1.0  # how soon a cancelled job is noticed
+BACKOFF_SECONDS = 1.0
+BACKOFF_SECONDS_MAX = 60.0
+JITTER = 0.25
+DATABASE_PAUSE_SECONDS = 0.5
+DatabaseFailure = (DBConnectionError, OperationalError)
+
+_log = logging.getLogger(__name__)
+
+
+class Stopping(Exception):
+    """This worker was told to stop; the job goes back as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What one kind of job does.
+
+    `run` ends with `leases.finish`, or raises. `discard` removes what an attempt without success left behind.
+    """
+
+    run: Callable[[Platform, Lease], Awaitable[None]]
+    discard: Callable[[Platform, Lease], Awaitable[None]]
+
+
+class Engine:
+    """The jobs of one worker process, at most `settings.worker_threads` at once. All of it on one event loop."""
+
+    def __init__(self, platform: Platform, worker: str, kinds: Mapping[JobKind, Kind]) -> None:
+        self.platform = platform
+        self.worker = worker
+        self._kinds = kinds
+        self._lease_ms = platform.settings.lease_seconds * 1000
+        self._slots = asyncio.Semaphore(platform.settings.worker_threads)
+        self._stopping = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def look(self) -> None:
+        """Claim and run jobs until none is due. Returns early where a job takes long; the job goes on all the same."""
+        until = time.monotonic() + SLICE_SECONDS
+        while not self._stopping.is_set() and await self._slot(until - time.monotonic()):
+            task = await self._start()
+            if task is None:
+                return
+            await asyncio.wait({task}, timeout=max(until - time.monotonic(), 0))
+
+    async def stop(self, seconds: float) -> None:
+        """Claim no more, give back what is running, and wait for that at most `seconds`."""
+        self._stopping.set()
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=seconds)
+
+    async def _slot(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(max(seconds, 0)):
+                return await self._slots.acquire()
+        except TimeoutError:
+            return False
+
+    async def _start(self) -> asyncio.Task[None] | None:
+        """Run the next job in the slot that is held, or give the slot back."""
+        lease = None
+        try:
+            if not self._stopping.is_set():
+                lease = await leases.claim(self.worker, self._lease_ms)
+        except DatabaseFailure as error:
+            _log.warning("no job could be claimed: %s", type(error).__name__)
+        finally:
+            if lease is None:
+                self._slots.release()
+        if lease is None:
+            return None
+        task = asyncio.create_task(self._work(lease), name=f"job-{lease.job_id}")
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._slots.release()
+
+    async def _work(self, lease: Lease) -> None:
+        set_trace_id(lease.trace_id)
+        kind = self._kinds[lease.kind]
+        try:
+            outcome = await self._attempt(kind, lease)
+            if outcome is not None:
+                await self._settle(kind, lease, outcome)
+        except LeaseLost:
+            _log.warning("job %d went to another attempt", lease.job_id)
+        except DatabaseFailure:
+            _log.exception(
+                "the end of job %d was not recorded; its lease will run out", lease.job_id
+            )
+
+    async def _attempt(self, kind: Kind, lease: Lease) -> BaseException | None:
+        """Run the work beside its watch, whichever ends first ends the other; what was raised, None after success."""
+        _log.info("job %d: attempt %d", lease.job_id, lease.attempt)
+        work = asyncio.ensure_future(kind.run(self.platform, lease))
+        watch = asyncio.ensure_future(self._watch(lease))
+        await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (work, watch):
+            task.cancel()
+        await asyncio.wait({work, watch})
+        if not work.cancelled():
+            return work.exception()
+        return asyncio.CancelledError() if watch.cancelled() else watch.exception()
+
+    async def _watch(self, lease: Lease) -> None:
+        """Renew the lease each third of it; raises what the work has to stop for."""
+        lease_seconds = lease.lease_ms / 1000
+        renewed = time.monotonic()
+        while True:
+            pause = min(WATCH_SECONDS, lease_seconds / 6)
+            try:
+                await asyncio.wait_for(self._stopping.wait(), pause)
+            except TimeoutError:
+                pass
+            else:
+                raise Stopping
+            now = time.monotonic()
+            try:
+                if now - renewed >= lease_seconds / 3:
+                    is_cancelled, renewed = await leases.heartbeat(lease), now
+                else:
+                    is_cancelled = await leases.is_cancelled(lease)
+            except DatabaseFailure as error:
+                _log.warning("job %d: no heartbeat: %s", lease.job_id, type(error).__name__)
+                is_cancelled = False
+            if is_cancelled:
+                raise CancelRequested
+            if time.monotonic() - renewed > lease_seconds * 5 / 6:
+                raise LeaseLost  # stop before another attempt may start
+
+    async def _settle(self, kind: Kind, lease: Lease, outcome: BaseException) -> None:
+        """Record how an attempt ended that did not succeed."""
+        try:
+            if isinstance(outcome, Stopping):
+                await leases.release(lease)
+                return
+            if not isinstance(outcome, LeaseLost | CancelRequested):
+                if await self._fail(lease, outcome):
+                    await kind.discard(self.platform, lease)
+                return
+            raise outcome
+        except CancelRequested:
+            await leases.cancelled(lease)
+            await kind.discard(self.platform, lease)
+
+    async def _fail(self, lease: Lease, outcome: BaseException) -> bool:
+        """Give the job back for another try, or end it; whether it is over."""
+        error = _explain(lease, outcome)
+        if error.retryable and lease.failures + 1 < leases.FAILURES_MAX:
+            delay = min(BACKOFF_SECONDS * 2**lease.failures, BACKOFF_SECONDS_MAX)
+            delay *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+            reason = f"Trying again in {delay:.0f} seconds: {error.message}"
+            await leases.log(lease, "warning", reason)
+            await leases.retry(lease, int(delay * 1000), reason)
+            return False
+        await leases.log(lease, "error", error.message)
+        await leases.fail(lease, error)
+        _log.info("job %d failed: %s", lease.job_id, error.code)
+        return True
+
+
+class _DatabaseAway(Internal):
+    """The metadata database did not answer."""
+
+    retryable = True
+
+
+def _explain(lease: Lease, outcome: BaseException) -> PlatformError:
+    if isinstance(outcome, PlatformError):
+        return outcome
+    _log.error("job %d failed unexpectedly", lease.job_id, exc_info=outcome)
+    if isinstance(outcome, DatabaseFailure):
+        return _DatabaseAway("The server's own database did not answer.")
+    return Internal(f"An unexpected failure; the log has the details under {trace_id()}.")
+
+
+async def steadily(lease: Lease, write: Callable[[], Awaitable[None]]) -> None:
+    """Repeat a fenced write until the database takes it, for no longer than a lease; the watch may end it sooner."""
+    until = time.monotonic() + lease.lease_ms / 1000
+    while True:
+        try:
+            return await write()
+        except IntegrityError:
+            raise
+        except DatabaseFailure as error:
+            if time.monotonic() > until:
+                raise
+            _log.warning(
+                "job %d: the database did not answer: %s", lease.job_id, type(error).__name__
+            )
+            await asyncio.sleep(DATABASE_PAUSE_SECONDS)

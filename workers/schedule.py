@@ -1,0 +1,60 @@
+"""What every worker does by the clock: sweep once a second, tidy up once an hour."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+
+from base.errors import PlatformError
+from services import dispatch, leases
+from services.platform import Platform
+from workers import housekeeping
+from workers.engine import DatabaseFailure
+
+SWEEP_SECONDS = 1.0
+TIDY_SECONDS = 3600.0
+FIRST_TIDY_SECONDS = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+async def run(platform: Platform) -> None:
+    """Until cancelled."""
+    tidying = asyncio.create_task(_tidy(platform))
+    try:
+        while True:
+            started = time.monotonic()
+            await _sweep()
+            await asyncio.sleep(max(SWEEP_SECONDS - (time.monotonic() - started), 0))
+    finally:
+        tidying.cancel()
+        await asyncio.wait({tidying})
+
+
+async def _sweep() -> None:
+    try:
+        due = await leases.sweep()
+    except DatabaseFailure as error:
+        _log.warning("jobs could not be swept: %s", type(error).__name__)
+    else:
+        if due:
+            await dispatch.wake(due)
+
+
+async def _tidy(platform: Platform) -> None:
+    housekeeper = housekeeping.Housekeeper(platform)
+    pause = FIRST_TIDY_SECONDS
+    while True:
+        await asyncio.sleep(pause * random.uniform(0.9, 1.1))  # noqa: S311 - workers should not do it all at once
+        pause = TIDY_SECONDS
+        await tidy(housekeeper)
+
+
+async def tidy(housekeeper: housekeeping.Housekeeper) -> None:
+    """One round; what ends it early (database, disk, object store) is logged, for the next one goes on."""
+    try:
+        await housekeeper.tidy()
+    except (*DatabaseFailure, OSError, PlatformError):
+        _log.exception("tidying up did not finish; the next round goes on")
