@@ -27,6 +27,13 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
+class Sandbox(StrEnum):
+    """What to do where the system cannot isolate scripts and parsers."""
+
+    STRICT = "strict"
+    LIMITED = "limited"
+
+
 def _setting(default: Any, doc: str, *, secret: bool = False) -> Any:
     return field(default=default, repr=not secret, metadata={"doc": doc, "secret": secret})
 
@@ -105,6 +112,26 @@ class Settings:
     sync_seconds_max: int = _setting(6 * 3600, "seconds that one sync may take")
     child_memory_bytes_max: int = _setting(
         4 * _GIB, "address space of a process that reads a source"
+    )
+    sandbox: Sandbox = _setting(
+        Sandbox.STRICT,
+        "`strict`: scripts and parsers run isolated or not at all; "
+        "`limited`: where the system cannot isolate them, limits of memory and time are enough",
+    )
+    script_seconds_max: int = _setting(3600, "seconds that one step of a script job may take")
+    script_memory_bytes_max: int = _setting(
+        4 * _GIB, "address space of a process that runs a script"
+    )
+    script_output_bytes_max: int = _setting(
+        16 * _GIB, "bytes that one step of a script job may write"
+    )
+    script_log_bytes_max: int = _setting(
+        1 * _MIB, "bytes of the log that one step of a script job may write"
+    )
+    job_logs_kept_days: int = _setting(30, "days that logs of jobs that are over stay")
+    jobs_kept_days: int = _setting(90, "days that jobs stay once they are over")
+    subscriptions_per_user_max: int = _setting(
+        100, "subscriptions that one user may have open, per process"
     )
     lease_seconds: int = _setting(
         30, "seconds after which the job of a silent worker is taken over"
@@ -265,6 +292,7 @@ def _items(text: str) -> tuple[str, ...]:
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "Environment": Environment,
+    "Sandbox": Sandbox,
     "str": str,
     "int": int,
     "Path": Path,

@@ -16,6 +16,7 @@ from models import (
     JobKind,
     JobStatus,
     Role,
+    ScriptContract,
     SnapshotStatus,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "JobKind",
     "JobStatus",
     "Role",
+    "ScriptContract",
     "SnapshotStatus",
     "expose",
 ]
@@ -96,7 +98,16 @@ expose(
     JobKind,
     "What a job does.",
     SYNC="Reads a data source into a new snapshot.",
+    SCRIPT="Runs scripts over a table of a snapshot, and makes a derived snapshot of what they give.",
     CLEANUP="Removes the stored bytes and the rows of deleted data sources.",
+    EXPORT="Not in use: exports are generated while they are sent, without a job.",
+)
+expose(
+    ScriptContract,
+    "How a script is called; told apart by what it defines.",
+    DATAFRAME="It defines `run(df)` or `run(df, context)`, which gives a DataFrame.",
+    BATCHES="It defines `run_batches(batches)` or `run_batches(batches, context)`, which gives DataFrames one by one.",
+    GLOBAL="It defines neither: it finds a global `df`, and leaves its result in it.",
 )
 expose(
     JobStatus,

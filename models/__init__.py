@@ -6,6 +6,8 @@ from models.datasets import Dataset
 from models.idempotency import IdempotencyKey
 from models.jobs import Job, JobKind, JobLog, JobStatus, JobStep
 from models.projects import Project
+from models.schedules import Schedule
+from models.scripts import Script, ScriptContract
 from models.snapshots import Snapshot, SnapshotStatus
 from models.sources import DataSource, DataSourceStatus, DataSourceType, DriftPolicy
 from models.uploads import PartUpload, Upload
@@ -21,6 +23,8 @@ _MODELS = (
     Membership,
     PartUpload,
     Project,
+    Schedule,
+    Script,
     Snapshot,
     Team,
     Upload,
@@ -44,6 +48,9 @@ __all__ = [
     "PartUpload",
     "Project",
     "Role",
+    "Schedule",
+    "Script",
+    "ScriptContract",
     "Snapshot",
     "SnapshotStatus",
     "Team",

@@ -17,7 +17,9 @@ MODULES = (
     "models.datasets",
     "models.sources",
     "models.jobs",
+    "models.scripts",
     "models.snapshots",
+    "models.schedules",
     "models.uploads",
     "models.idempotency",
 )

@@ -27,6 +27,8 @@ class Snapshot(Model):
     `base_id` is the snapshot that was current when this one was made, `restored_id` the one that it is a copy of.
     It was the current one from `published_at` on; `replaced_at` is kept only where retention took the one after it.
     `generation` is the one of the data source that it was read with.
+    A derived one (`is_derived`) is what a script job made of one table of `base_id`. It is never the current one, and
+    no sync goes on from it.
     `drift` is a list of `{table, column, change, old, new}`. A link is out there until `pinned_until`. From
     `removed_at` on nobody sees the snapshot; its row and objects go some time after.
     """
@@ -47,6 +49,7 @@ class Snapshot(Model):
     )
     base_id = fields.BigIntField(null=True)  # no constraints: retention takes what they name
     restored_id = fields.BigIntField(null=True)
+    is_derived = fields.BooleanField(default=False, db_default=False)
     drift: Any = fields.JSONField(default=list)
     generation = fields.IntField(default=0, db_default=0)
     pinned_until = fields.DatetimeField(null=True)

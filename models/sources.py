@@ -44,9 +44,9 @@ class DataSource(Model):
     `settings` is every public part of the connection, `secrets` the sealed rest (`Keyring` envelope, context
     `datasource:<id>:secrets`). `selections` is the list of table selections, empty for all tables. `tables` is the last
     introspection, a list of `TableSchema.to_json`. `error` is `{code, message, hint, at}` of the last failed sync.
-    `held_snapshot_id` is the snapshot that waits for a decision. `snapshots_kept` and `snapshots_kept_days` overrule
-    the settings of the same names. `generation` goes up with each change of what is read or as what: rows of two
-    generations are never put together.
+    `held_snapshot_id` is the snapshot that waits for a decision, `derived_snapshot_id` the newest that a script made.
+    `snapshots_kept` and `snapshots_kept_days` overrule the settings of the same names. `generation` goes up with each
+    change of what is read or as what: rows of two generations are never put together.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -77,6 +77,7 @@ class DataSource(Model):
     error: Any = fields.JSONField(null=True)
     current_snapshot_id = fields.BigIntField(null=True)  # no constraint: snapshots point back here
     held_snapshot_id = fields.BigIntField(null=True)  # as above
+    derived_snapshot_id = fields.BigIntField(null=True)  # as above
     snapshot_count = fields.IntField(default=0, db_default=0)
     drift_policy = fields.CharEnumField(
         DriftPolicy, max_length=32, default=DriftPolicy.EVOLVE, db_default=DriftPolicy.EVOLVE

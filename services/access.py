@@ -25,6 +25,8 @@ from models import (
     PartUpload,
     Project,
     Role,
+    Schedule,
+    Script,
     Snapshot,
     Team,
     Upload,
@@ -45,6 +47,8 @@ KINDS: Mapping[type[Model], str] = {
     DataSource: "datasource",
     Snapshot: "snapshot",
     Job: "job",
+    Script: "script",
+    Schedule: "schedule",
     Upload: "upload",
     PartUpload: "upload",
     Team: "team",
@@ -186,6 +190,14 @@ def _snapshots(ask: _Ask) -> list[Condition]:
     ]
 
 
+def _scripts(ask: _Ask) -> list[Condition]:
+    """Those of one's sources; predefined ones everybody may read, and nobody change."""
+    own = Within("data_source_id", DataSource, tuple(_deletable(ask)))
+    if ask.role is not Role.READ:
+        return [own]
+    return [AnyOf((own, IsNull("data_source_id")))]
+
+
 def _below_job(ask: _Ask) -> list[Condition]:
     return [Within("job_id", Job, tuple(_below_project(ask)))]
 
@@ -225,6 +237,8 @@ _SCOPES: Mapping[type[Model], Callable[[_Ask], list[Condition]]] = {
     Upload: _below_project,
     PartUpload: _below_project,
     Job: _below_project,
+    Schedule: _below_project,
+    Script: _scripts,
     Snapshot: _snapshots,
     JobStep: _below_job,
     JobLog: _below_job,

@@ -34,6 +34,11 @@ _STAMP: dict[Dialect, str] = {
 _NAME = re.compile(r"(?<!:):([a-z_]+)\b")
 _HELD = "id = :id AND worker = :worker AND fence = :fence"
 _ACTIVE = "status IN ('running', 'cancelling')"
+_TOUCH = "revision = revision + 1, changed_ms = {now}"
+_LINES: dict[Dialect, str] = {
+    "sqlite": "json_each(:lines) line",
+    "postgresql": "json_array_elements(CAST(:lines AS json)) WITH ORDINALITY line(value, key)",
+}
 _ENDED = "active_key = NULL, checkpoint = NULL, worker = NULL, finished_at = {stamp}"
 
 
@@ -75,20 +80,31 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class StepChange:
-    """One table of a sync has begun or ended."""
+    """A step has begun or ended: one table of a sync, or one script."""
 
     key: str
-    exec_order: int
+    position: int
     status: JobStatus
     rows_in: int | None = None
     rows_out: int | None = None
+    error: PlatformError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One line of a job's log. `level` is debug, info, warning or error."""
+
+    level: str
+    message: str
+    step: str | None = None
 
 
 async def claim(worker: str, lease_ms: int) -> Lease | None:
     """Take the best due job, or None: by priority, then whose team has the fewest running, then the oldest."""
     rows = await _fetch(
         """UPDATE jobs SET status = 'running', worker = :worker, attempts = attempts + 1, fence = fence + 1,
-             lease_until_ms = {now} + :lease_ms, started_at = COALESCE(started_at, {stamp})
+             lease_until_ms = {now} + :lease_ms, started_at = COALESCE(started_at, {stamp}),
+             revision = revision + 1, changed_ms = {now}
            WHERE status = 'queued' AND id = (
              SELECT j.id FROM jobs j JOIN projects p ON p.id = j.project_id
              LEFT JOIN (SELECT q.team_id, COUNT(*) AS running FROM jobs r JOIN projects q ON q.id = r.project_id
@@ -124,6 +140,7 @@ async def heartbeat(lease: Lease) -> bool:
         lease,
         "lease_until_ms = {now} + :lease_ms",
         returning="cancel_requested",
+        shows=False,
         lease_ms=lease.lease_ms,
     )
     return bool(row["cancel_requested"])
@@ -223,7 +240,7 @@ async def cancel(job_id: int) -> None:
     async with transaction():
         await _hold_source(job_id)
         ended = await _fetch(
-            f"UPDATE jobs SET status = 'cancelled', cancel_requested = TRUE, {_ENDED} "
+            f"UPDATE jobs SET status = 'cancelled', cancel_requested = TRUE, {_ENDED}, {_TOUCH} "
             "WHERE id = :id AND status = 'queued' RETURNING id",
             id=job_id,
         )
@@ -231,7 +248,7 @@ async def cancel(job_id: int) -> None:
             await settle_source(job_id, JobStatus.CANCELLED, None)
             return
         await _fetch(
-            "UPDATE jobs SET status = 'cancelling', cancel_requested = TRUE "
+            f"UPDATE jobs SET status = 'cancelling', cancel_requested = TRUE, {_TOUCH} "
             "WHERE id = :id AND status = 'running' RETURNING id",
             id=job_id,
         )
@@ -246,7 +263,8 @@ async def sweep() -> int:
     ):
         return 0
     await _fetch(
-        f"""UPDATE jobs SET status = 'queued', deaths = deaths + 1, worker = NULL, run_after_ms = 0, woken_at_ms = 0
+        f"""UPDATE jobs SET status = 'queued', deaths = deaths + 1, worker = NULL, run_after_ms = 0, woken_at_ms = 0,
+              {_TOUCH}
             WHERE {overdue} AND status = 'running' AND deaths + 1 < :deaths RETURNING id""",
         deaths=DEATHS_MAX,
     )
@@ -265,15 +283,25 @@ async def sweep() -> int:
 
 async def log(lease: Lease, level: str, message: str, step: str | None = None) -> None:
     """Add a line to the job's log, if the job is still this attempt's."""
-    await _fetch(
-        f"""INSERT INTO job_logs (job_id, at, level, message, step)
-            SELECT id, {{stamp}}, {_text("level")}, {_text("message")}, {_text("step")}
-            FROM jobs WHERE {_HELD} RETURNING id""",
-        level=level,
-        message=message,
-        step=step,
-        **_keys(lease),
-    )
+    await log_all(lease, [LogEntry(level, message, step)])
+
+
+async def log_all(lease: Lease, entries: Sequence[LogEntry]) -> None:
+    """Add lines to the job's log in their order, if the job is still this attempt's; two statements."""
+    lines = [{"level": each.level, "message": each.message, "step": each.step} for each in entries]
+    if not lines:
+        return
+    async with transaction():
+        await _fetch(
+            f"UPDATE jobs SET {_TOUCH} WHERE {_HELD} AND {_ACTIVE} RETURNING id", **_keys(lease)
+        )
+        await _fetch(
+            f"""INSERT INTO job_logs (job_id, at, level, message, step)
+                SELECT j.id, {{stamp}}, line.value ->> 'level', line.value ->> 'message', line.value ->> 'step'
+                FROM jobs j CROSS JOIN {{lines}} WHERE j.{_HELD} ORDER BY line.key RETURNING id""",
+            lines=_dump(lines),
+            **_keys(lease),
+        )
 
 
 def error_json(error: PlatformError) -> dict[str, Any]:
@@ -336,7 +364,7 @@ async def _end(lease: Lease, status: JobStatus, error: dict[str, Any] | None) ->
 
 async def _give_back(lease: Lease, change: str, **values: Any) -> None:
     rows = await _fetch(
-        f"""UPDATE jobs SET status = 'queued', worker = NULL, lease_until_ms = 0, woken_at_ms = 0, {change}
+        f"""UPDATE jobs SET status = 'queued', worker = NULL, lease_until_ms = 0, woken_at_ms = 0, {change}, {_TOUCH}
             WHERE {_HELD} AND status = 'running' RETURNING id""",
         **values,
         **_keys(lease),
@@ -357,7 +385,7 @@ async def _bury(row: dict[str, Any]) -> None:
     async with transaction():
         await _hold_source(row["id"])
         ended = await _fetch(
-            f"""UPDATE jobs SET status = '{status.value}', deaths = deaths + 1, error = :error, {_ENDED}
+            f"""UPDATE jobs SET status = '{status.value}', deaths = deaths + 1, error = :error, {_ENDED}, {_TOUCH}
                 WHERE id = :id AND fence = :fence AND status = :was AND lease_until_ms < {{now}} RETURNING id""",
             id=row["id"],
             fence=row["fence"],
@@ -371,16 +399,20 @@ async def _bury(row: dict[str, Any]) -> None:
 async def _change_step(lease: Lease, step: StepChange) -> None:
     over = step.status.is_terminal
     await _fetch(
-        f"""INSERT INTO job_steps (job_id, key, exec_order, status, rows_in, rows_out, started_at, finished_at)
-            VALUES (:id, :key, :exec_order, :status, :rows_in, :rows_out, {{stamp}}, {"{stamp}" if over else "NULL"})
-            ON CONFLICT (job_id, key) DO UPDATE SET status = excluded.status, rows_in = excluded.rows_in,
-              rows_out = excluded.rows_out, finished_at = excluded.finished_at RETURNING id""",
+        f"""INSERT INTO job_steps (job_id, key, exec_order, position, parameters, status, rows_in, rows_out, error,
+              started_at, finished_at)
+            VALUES (:id, :key, :position, :position, '{{{{}}}}', :status, :rows_in, :rows_out, :error,
+              {{stamp}}, {"{stamp}" if over else "NULL"})
+            ON CONFLICT (job_id, position) DO UPDATE SET status = excluded.status, rows_in = excluded.rows_in,
+              rows_out = excluded.rows_out, error = excluded.error, finished_at = excluded.finished_at,
+              started_at = COALESCE(job_steps.started_at, excluded.started_at) RETURNING id""",
         id=lease.job_id,
         key=step.key,
-        exec_order=step.exec_order,
+        position=step.position,
         status=step.status.value,
         rows_in=step.rows_in,
         rows_out=step.rows_out,
+        error=_dump(error_json(step.error)) if step.error else None,
     )
 
 
@@ -389,11 +421,15 @@ def _keys(lease: Lease) -> dict[str, Any]:
 
 
 async def _held(
-    lease: Lease, change: str, *, returning: str = "id", **values: Any
+    lease: Lease, change: str, *, returning: str = "id", shows: bool = True, **values: Any
 ) -> dict[str, Any]:
-    """Change the job if this attempt still has it; what `RETURNING` gives. Raises `LeaseLost`."""
+    """Change the job if this attempt still has it; what `RETURNING` gives. Raises `LeaseLost`.
+
+    `shows` says that somebody who watches the job is to see it.
+    """
+    touch = f", {_TOUCH}" if shows else ""
     rows = await _fetch(
-        f"UPDATE jobs SET {change} WHERE {_HELD} AND {_ACTIVE} RETURNING {returning}",
+        f"UPDATE jobs SET {change}{touch} WHERE {_HELD} AND {_ACTIVE} RETURNING {returning}",
         **values,
         **_keys(lease),
     )
@@ -419,6 +455,7 @@ def _compile(dialect: Dialect, text: str) -> tuple[str, tuple[str, ...]]:
     text = text.format(
         now=now_ms_sql(dialect),
         stamp=_STAMP[dialect],
+        lines=_LINES[dialect],
         for_update="FOR NO KEY UPDATE" if is_postgresql else "",
         skip_locked="FOR UPDATE OF j SKIP LOCKED" if is_postgresql else "",
     )

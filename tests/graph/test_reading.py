@@ -321,6 +321,7 @@ async def test_a_job_shows_its_progress_steps_and_log(platform: Platform) -> Non
             job=job,
             key=f"t{order}",
             exec_order=order,
+            position=order,
             rows_in=order,
             error=ERROR if order == 2 else None,
         )

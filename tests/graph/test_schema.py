@@ -34,8 +34,6 @@ LATER = {
     "CreateJobInput",
     "DataSource.scripts",
     "DeleteScriptInput",
-    "JobKind.EXPORT",
-    "JobKind.SCRIPT",
     "JobStep.script",
     "JobStepInput",
     "Mutation.createJob",

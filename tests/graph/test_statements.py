@@ -38,7 +38,7 @@ async def grow(team: Team, sources: int) -> None:
                 project, dataset, creator=user, tables=[TableSchema("found", ()).to_json()]
             )
             job = await factories.make_job(source, status=JobStatus.SUCCEEDED)
-            await JobStep.create(job=job, key="t", exec_order=1)
+            await JobStep.create(job=job, key="t", exec_order=1, position=1)
             await JobLog.create(job=job, level="INFO", message="m", at=datetime.now(UTC))
             if index % 2:
                 snapshot = await factories.make_snapshot(

@@ -34,7 +34,7 @@ CHANGES = """
     ops.RenameField("Dataset", "description", "summary"),
     ops.RemoveField("Upload", "sha256"),
     ops.AddConstraint("Upload", UniqueConstraint(fields=("project", "file_name"))),
-    ops.RemoveConstraint("JobStep", fields=["job", "key"]),
+    ops.RemoveConstraint("JobStep", fields=["job", "position"]),
     ops.AddIndex("JobLog", Index(fields=["level"])),
     ops.AlterField("Snapshot", "number", fields.IntField(db_index=True)),
 """
@@ -48,7 +48,7 @@ async def _fill() -> None:
     await make_snapshot(source, job=job)
     await make_upload(await source.project)
     await make_part_upload(await source.project)
-    await JobStep.create(job=job, key="people", exec_order=0)
+    await JobStep.create(job=job, key="people", exec_order=0, position=0)
     await JobLog.create(job=job, level="INFO", message="it's; a log line")
     await IdempotencyKey.create(
         user=membership.user, operation="x", key="k", fingerprint="f", result={"ids": [1]}
