@@ -111,7 +111,7 @@ def _changed(before: schema.Schema, dialect: str) -> schema.Schema:
         uploads, indexes=uploads.indexes | {(True, ("project_id", "file_name"))}
     )
     steps, logs, snapshots = before["job_steps"], before["job_logs"], before["snapshots"]
-    changed["job_steps"] = replace(steps, indexes=steps.indexes - {(True, ("job_id", "key"))})
+    changed["job_steps"] = replace(steps, indexes=steps.indexes - {(True, ("job_id", "position"))})
     changed["job_logs"] = replace(logs, indexes=logs.indexes | {(False, ("level",))})
     changed["snapshots"] = replace(snapshots, indexes=snapshots.indexes | {(False, ("number",))})
     return changed
