@@ -9,7 +9,19 @@ import pytest
 from tortoise.exceptions import IntegrityError, OperationalError
 
 import models.database
-from models import ApiToken, IdempotencyKey, JobLog, JobStep, Role, Team, migrate
+from models import (
+    ApiToken,
+    IdempotencyKey,
+    JobKind,
+    JobLog,
+    JobStep,
+    Role,
+    Schedule,
+    Script,
+    ScriptContract,
+    Team,
+    migrate,
+)
 from models.database import Database
 from tests.factories import (
     make_job,
@@ -48,7 +60,15 @@ async def _fill() -> None:
     await make_snapshot(source, job=job)
     await make_upload(await source.project)
     await make_part_upload(await source.project)
-    await JobStep.create(job=job, key="people", exec_order=0, position=0)
+    script = await Script.create(
+        data_source=source, key="a.py", unique_key="1/a.py", contract=ScriptContract.GLOBAL,
+        sha256="0" * 64, body="df = df",
+    )  # fmt: skip
+    await Schedule.create(
+        project_id=source.project_id, data_source=source, name="s", kind=JobKind.SYNC,
+        cron="0 4 * * *", next_run_ms=1,
+    )  # fmt: skip
+    await JobStep.create(job=job, key="people", exec_order=0, position=0, script=script)
     await JobLog.create(job=job, level="INFO", message="it's; a log line")
     await IdempotencyKey.create(
         user=membership.user, operation="x", key="k", fingerprint="f", result={"ids": [1]}
