@@ -65,7 +65,7 @@ async def _fill() -> None:
         sha256="0" * 64, body="df = df",
     )  # fmt: skip
     await Schedule.create(
-        project_id=source.project_id, data_source=source, name="s", kind=JobKind.SYNC,
+        project=await source.project, data_source=source, name="s", kind=JobKind.SYNC,
         cron="0 4 * * *", next_run_ms=1,
     )  # fmt: skip
     await JobStep.create(job=job, key="people", exec_order=0, position=0, script=script)
