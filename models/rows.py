@@ -153,6 +153,22 @@ class Contains(Condition):
 
 
 @dataclass(frozen=True, slots=True)
+class KeyIs(Condition):
+    """The object in a JSON column has this text under this key."""
+
+    column: str
+    key: str
+    text: str
+
+    def render(self, model: type[Model], statement: Statement) -> str:
+        """`column ->> 'key' = text`."""
+        key, text = statement.bind(self.key), statement.bind(self.text)
+        if statement.dialect == "postgresql":
+            key = f"{key}::text"  # it may be a place in a list as well
+        return f"{_column(model, self.column)} ->> {key} = {text}"
+
+
+@dataclass(frozen=True, slots=True)
 class IsNull(Condition):
     """The column is null, or with `null=False` is not."""
 

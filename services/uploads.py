@@ -11,7 +11,9 @@ from pathlib import PurePosixPath
 
 import connectors
 from base.errors import PayloadTooLarge, Unsupported
-from models import Project, Upload
+from models import DataSource, Project, Upload
+from models.database import transaction
+from models.rows import Compare, Eq, KeyIs, exists
 from services.access import Viewer, find
 from services.platform import Platform
 
@@ -59,6 +61,17 @@ async def receive(
         sha256=info.sha256,
     )
     return Uploaded(key, name, info.size_bytes, info.sha256)
+
+
+async def drop(platform: Platform, source: DataSource, key: str) -> None:
+    """Remove a file that this source reads no longer, unless another one of its project does; soft-deleted ones too."""
+    project_id: int = source.project_id  # type: ignore[attr-defined]
+    others = (Eq("project_id", project_id), Compare("id", "!=", source.id))
+    async with transaction():
+        if await exists(DataSource, *others, KeyIs("settings", "object_key", key)):
+            return
+        await Upload.filter(object_key=key).delete()
+    await platform.store.delete(key)
 
 
 def refuse_unreadable(name: str, field: str) -> None:

@@ -7,9 +7,8 @@ import time
 from functools import partial
 
 from base.errors import Conflict
-from models import DataSource, Job, JobStatus, Upload
-from models.database import transaction
-from services import jobs, leases
+from models import DataSource, Job, JobStatus
+from services import jobs, leases, uploads
 from services.leases import Lease, Progress
 from services.platform import Platform
 from workers.engine import steadily
@@ -67,12 +66,5 @@ async def _end_syncs(source_id: int) -> None:
 async def _remove_upload(platform: Platform, source: DataSource) -> None:
     """The uploaded file, unless another source reads it too."""
     key = source.settings.get("object_key")
-    if not key:
-        return
-    async with transaction():
-        project = source.project_id  # type: ignore[attr-defined]
-        others = DataSource.filter(project_id=project).exclude(id=source.id)
-        if any(other.settings.get("object_key") == key for other in await others):
-            return
-        await Upload.filter(object_key=key).delete()
-    await platform.store.delete(key)
+    if key:
+        await uploads.drop(platform, source, key)

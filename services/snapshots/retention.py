@@ -23,11 +23,27 @@ SOURCES_AT_ONCE = 200
 SNAPSHOTS_AT_ONCE = 200
 PINNED_MAX = 1_000  # older snapshots of one source that links hold
 
+# What `_doomed` looks for, coarsely: an old snapshot with as many newer ones as stay. `snapshot_count` never goes down.
+_CANDIDATES = """SELECT s.id FROM data_sources s
+WHERE s.id > $1 AND s.deleted_at IS NULL AND s.snapshot_count > COALESCE(s.snapshots_kept, CAST($2 AS INTEGER))
+  AND EXISTS (
+    SELECT 1 FROM snapshots n
+    WHERE n.data_source_id = s.id AND n.status = 'published' AND n.removed_at IS NULL
+      AND n.published_at < {days_ago} AND n.id <> COALESCE(s.current_snapshot_id, 0)
+      AND (SELECT COUNT(*) FROM snapshots k
+           WHERE k.data_source_id = s.id AND k.status = 'published' AND k.removed_at IS NULL
+             AND k.number > n.number) >= COALESCE(s.snapshots_kept, CAST($2 AS INTEGER)))
+ORDER BY s.id LIMIT $4"""
+_DAYS_AGO = {
+    "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now', '-' || COALESCE(s.snapshots_kept_days, $3) || ' days')",
+    "postgresql": "now() - COALESCE(s.snapshots_kept_days, CAST($3 AS INTEGER)) * INTERVAL '1 day'",
+}
+
 
 async def retain(platform: Platform) -> int:
     """One round over all sources; how many snapshots left the catalogue."""
     removed = 0
-    async for source_pk in _sources(platform.settings.snapshots_kept):
+    async for source_pk in _sources(platform):
         while gone := await _remove(platform, source_pk):
             removed += gone
             if gone < SNAPSHOTS_AT_ONCE:
@@ -47,18 +63,21 @@ async def forget() -> int:
         forgotten += await Snapshot.filter(id__in=pks, removed_at__lt=limit).delete()
 
 
-async def _sources(kept: int) -> AsyncIterator[int]:
-    """Sources that may have more snapshots than they keep; `snapshot_count` only ever grows."""
-    last = 0
+async def _sources(platform: Platform) -> AsyncIterator[int]:
+    """Sources that have a snapshot which may go: one statement for `SOURCES_AT_ONCE` of them."""
+    connection = Snapshot._meta.db  # noqa: SLF001 - Tortoise keeps the connection of the moment there
+    is_sqlite = connection.capabilities.dialect == "sqlite"
+    text = _CANDIDATES.format(days_ago=_DAYS_AGO["sqlite" if is_sqlite else "postgresql"])
+    text = text.replace("$", "?") if is_sqlite else text
+    settings, last = platform.settings, 0
     while True:
-        page = DataSource.filter(id__gt=last, deleted_at=None).order_by("id").limit(SOURCES_AT_ONCE)
-        found = await page.only("id", "snapshot_count", "snapshots_kept")
-        for source in found:
-            if source.snapshot_count > (source.snapshots_kept or kept):
-                yield source.id
+        given = [last, settings.snapshots_kept, settings.snapshots_kept_days, SOURCES_AT_ONCE]
+        found = await connection.execute_query_dict(text, given)
+        for row in found:
+            yield row["id"]
         if len(found) < SOURCES_AT_ONCE:
             return
-        last = found[-1].id
+        last = found[-1]["id"]
 
 
 async def _remove(platform: Platform, source_pk: int) -> int:

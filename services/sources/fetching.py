@@ -129,7 +129,7 @@ async def refresh(platform: Platform, source: DataSource, url: str, *, seconds: 
         await platform.store.delete(got.object_key)
         raise
     if old is not None:
-        await _drop(platform, source, old)
+        await uploads.drop(platform, source, old)
 
 
 async def fetch(
@@ -292,17 +292,6 @@ async def _take(source: DataSource, got: Fetched) -> None:
         )
         await DataSource.filter(id=source.id).update(kind=got.kind, settings=settings)
     source.kind, source.settings = got.kind, settings
-
-
-async def _drop(platform: Platform, source: DataSource, key: str) -> None:
-    """The file of the fetch before, unless another source reads it."""
-    async with transaction():
-        project = source.project_id  # type: ignore[attr-defined]
-        others = await DataSource.filter(project_id=project).exclude(id=source.id).only("settings")
-        if any(other.settings.get("object_key") == key for other in others):
-            return
-        await Upload.filter(object_key=key).delete()
-    await platform.store.delete(key)
 
 
 def _shown(url: str) -> tuple[str, str]:

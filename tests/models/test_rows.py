@@ -15,6 +15,7 @@ from models.rows import (
     Eq,
     In,
     IsNull,
+    KeyIs,
     Order,
     Pick,
     Within,
@@ -93,6 +94,19 @@ async def test_contains_takes_the_signs_of_patterns_literally_and_ignores_case()
     assert await names("100%") == ["100% Sure"]
     assert await names("sURE") == ["100% Sure", "100 Sure"]
     assert await names("a_b!") == ["a_b!"]
+
+
+async def test_a_key_of_a_json_column_is_compared_as_text() -> None:
+    for settings in ({"a": "x"}, {"a": "y", "b": "x"}, {"a": None}, {"a": ["x"]}, {}):
+        await factories.make_source(name=str(settings), settings=settings)
+
+    async def names(key: str, text: str) -> list[str]:
+        found = await rows.select(DataSource, ("name",), KeyIs("settings", key, text))
+        return [row.name for row in found]
+
+    assert await names("a", "x") == ["{'a': 'x'}"]
+    assert await names("b", "x") == ["{'a': 'y', 'b': 'x'}"]
+    assert await names("a'", "x'; --") == []
 
 
 async def test_lists_of_any_length_are_one_parameter() -> None:

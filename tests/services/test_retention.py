@@ -14,12 +14,14 @@ from base.errors import Conflict, NotFound
 from base.ids import public_id
 from base.tables import TableSchema
 from models import DataSource, JobStatus, Snapshot, SnapshotStatus
+from models.database import Database
 from services import snapshots
 from services.platform import Platform
 from services.snapshots import retention
 from storage.snapshots.export import ExportFormat
 from storage.snapshots.manifest import Manifest, Part, StoredFile, StoredTable
 from tests import factories
+from tests.graph.asking import statements
 from tests.services.places import Place, make_place
 from workers.housekeeping import Housekeeper
 
@@ -120,6 +122,22 @@ async def test_what_is_beyond_the_count_and_the_age_leaves(
 
     assert (removed, await world.there()) == (len(days_ago) - len(there), there)
     assert await retention.retain(world.platform) == 0
+
+
+async def test_sources_with_nothing_to_remove_cost_one_statement_together(
+    world: World, database: Database
+) -> None:
+    await world.make(40, 30, 20, 15)
+    await retention.retain(world.platform)
+    for _ in range(5):
+        young = await factories.make_source(world.place.project, snapshot_count=100)
+        for number in range(1, 5):
+            await factories.make_snapshot(young, number=number)
+
+    async with statements(database) as sent:
+        assert await retention.retain(world.platform) == 0
+
+    assert len(sent) == 1
 
 
 async def test_rows_and_objects_go_an_hour_later_but_those_that_another_snapshot_names(
