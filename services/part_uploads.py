@@ -227,13 +227,14 @@ async def _begun(platform: Platform, row: PartUpload) -> Begun:
 
 async def _parts(platform: Platform, row: PartUpload) -> list[Part]:
     store_id = row.store_id or await _store_id(platform, row)
-    now = datetime.now(UTC)
-    left = max(int((row.expires_at - now).total_seconds()), 1)
-    seconds = min(left, LINK_SECONDS)
     there = {
         (part.number, part.size_bytes): part.etag
         for part in await platform.store.list_parts(row.object_key, store_id)
     }
+    # After the store has answered, or links would outlive their upload by its pause.
+    now = datetime.now(UTC)
+    left = max(int((row.expires_at - now).total_seconds()), 1)
+    seconds = min(left, LINK_SECONDS)
     return [
         Part(
             place.number,

@@ -18,7 +18,10 @@ from typing import Any, Self
 import httpx
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS_MAX = 30
+START_SECONDS_MAX = 120
+STOP_SECONDS_MAX = 120
+JOB_SECONDS_MAX = 240
+CALL_SECONDS_MAX = 240
 
 
 class GraphQLFailed(AssertionError):
@@ -35,7 +38,9 @@ class Client:
     def __init__(self, url: str, token: str | None) -> None:
         self.url = url
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        self.http = httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False)
+        self.http = httpx.Client(
+            base_url=url, headers=headers, timeout=CALL_SECONDS_MAX, trust_env=False
+        )
 
     def close(self) -> None:
         """Close its connections."""
@@ -77,7 +82,7 @@ class Client:
         payload: dict[str, Any] = answer["data"]["uploadFile"]
         return payload
 
-    def wait_for_job(self, job_id: str, seconds: float = 60) -> dict[str, Any]:
+    def wait_for_job(self, job_id: str, seconds: float = JOB_SECONDS_MAX) -> dict[str, Any]:
         """Wait until a job is over; gives its last state."""
         query = """query ($id: ID!) { job(id: $id) {
             id status attempts error { code message hint } snapshot { id number } progress { rowsDone } } }"""
@@ -91,11 +96,17 @@ class Client:
 
 
 def free_port() -> int:
-    """A port that nothing listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nothing listens on, and that nobody else is given while this process lives.
+
+    Its socket stays bound, or the port could go to any connection before its server starts. Servers bind it all the same,
+    because both sides say SO_REUSEADDR and this one never listens.
+    """
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    port: int = probe.getsockname()[1]
+    probe.detach()  # open until this process ends
+    return port
 
 
 class ServerProcess:
@@ -149,7 +160,12 @@ class ServerProcess:
         deadline = time.monotonic() + START_SECONDS_MAX
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                if httpx.get(f"{self.url}/readyz", trust_env=False).status_code == httpx.codes.OK:
+                if (
+                    httpx.get(
+                        f"{self.url}/readyz", timeout=CALL_SECONDS_MAX, trust_env=False
+                    ).status_code
+                    == httpx.codes.OK
+                ):
                     return self
             except httpx.TransportError:
                 pass
@@ -180,7 +196,7 @@ class ServerProcess:
         if self.process.poll() is None:
             self.process.send_signal(how)
         try:
-            status = self.process.wait(timeout=25)
+            status = self.process.wait(timeout=STOP_SECONDS_MAX)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)

@@ -8,7 +8,9 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck
 
 import models.database
 import storage
@@ -24,6 +26,16 @@ from tests import s3_server as s3_servers
 
 SQLITE = "sqlite"
 POSTGRESQL = "postgresql"
+
+# A property is tried with the same examples in every run, however long they take: the suite fails for a change, not by
+# chance. `--hypothesis-profile=explore` looks for new ones.
+_EXPLORE = hypothesis.settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.register_profile("explore", _EXPLORE)
+hypothesis.settings.register_profile("repeat", _EXPLORE, derandomize=True, database=None)
+hypothesis.settings.load_profile("repeat")
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ POSTGRES_PORT = 5432
 MARIADB_PORT = 3306
 REDIS_PORT = 6379
 RABBITMQ_PORT = 5672
-CONNECT_SECONDS_MAX = 2
+CONNECT_SECONDS_MAX = 20
 IDS_APART = 1_000  # between the first ids of two tables, so that an id of the wrong kind is never one that exists
 
 
@@ -88,7 +88,7 @@ def empty_postgres(url: str) -> None:
     """
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
         rows = connection.execute(
@@ -96,7 +96,7 @@ def empty_postgres(url: str) -> None:
         )
         first_ids = _first_ids([name for (name,) in rows.fetchall()])
         # As a replica, foreign keys are not checked, so the order does not matter.
-        statements = ["SET lock_timeout = '10s'; SET session_replication_role = replica"]
+        statements = ["SET lock_timeout = '60s'; SET session_replication_role = replica"]
         statements += [f'DELETE FROM "{table}"' for table in first_ids]
         statements += [
             f"SELECT setval('{table}_id_seq', {first}, false)" for table, first in first_ids.items()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-START_SECONDS_MAX = 10
+START_SECONDS_MAX = 120
 
 
 @contextmanager

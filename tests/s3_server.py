@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,11 +20,13 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.clients import free_port
+
 KEY_ID = "AKIDHEADWATERTESTS"
 SECRET = "secret-of-the-test-server"
 REGION = "eu-central-1"
 BUCKET = "headwater"
-START_SECONDS_MAX = 60
+START_SECONDS_MAX = 240
 PORT_MAX = 55_535  # its default gRPC ports are 10,000 above
 _WEED = Path(sys.executable).with_name("weed")
 _STARTED: list[subprocess.Popen[bytes]] = []  # kept: the process outlives the one that started it
@@ -145,14 +146,7 @@ def _stop(known: dict[str, Any], folder: Path) -> None:
 
 def _free_ports(count: int) -> list[int]:
     found: set[int] = set()
-    sockets = []
     while len(found) < count:
-        opened = socket.socket()
-        opened.bind(("127.0.0.1", 0))
-        sockets.append(opened)  # held until all are found, so that none is given twice
-        port = opened.getsockname()[1]
-        if port <= PORT_MAX:
+        if (port := free_port()) <= PORT_MAX:
             found.add(port)
-    for opened in sockets:
-        opened.close()
     return sorted(found)

@@ -48,7 +48,7 @@ def read(data: bytes, sizes: list[int], bytes_max: int = 1000, rows_max: int = 3
     return list(Splitter(Arriving(data, sizes), bytes_max, rows_max).pieces())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 4).flatmap(
         lambda width: st.lists(

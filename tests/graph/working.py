@@ -16,7 +16,7 @@ from workers.engine import Engine, Kind
 from workers.messages import PRELOAD
 
 SYNCS = {JobKind.SYNC: Kind(sync.run, sync.discard)}
-WORK_SECONDS_MAX = 60
+WORK_SECONDS_MAX = 240
 _ACTIVE = [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.CANCELLING]
 
 

@@ -18,7 +18,7 @@ from storage.snapshots.counting import Moments, Runs
     ),
     held=st.sampled_from([4, 16, 1000]),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_counts_are_the_same_in_memory_and_in_files(
     tmp_path_factory: pytest.TempPathFactory, blocks: list[list[int]], held: int
 ) -> None:
@@ -45,7 +45,7 @@ def test_moments_of_several_blocks_are_those_of_all() -> None:
 
 
 @given(st.lists(st.integers(0, 6) | st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_single_block_is_counted_as_several_are(
     tmp_path_factory: pytest.TempPathFactory, values: list[int]
 ) -> None:

@@ -383,7 +383,7 @@ rows_of_few = st.lists(
 
 
 @given(old=rows_of_few, new=rows_of_few, gone=st.sets(st.integers(0, 27)), is_shared=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_multisets_as_a_model_has_them(
     tmp_path_factory: pytest.TempPathFactory,
     old: list[Row],
@@ -413,7 +413,7 @@ keyed = st.dictionaries(st.integers(0, 12), st.sampled_from(["a", "b", None]), m
 
 
 @given(old=keyed, new=keyed)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_keyed_rows_as_a_model_has_them(
     tmp_path_factory: pytest.TempPathFactory, old: dict[int, Any], new: dict[int, Any]
 ) -> None:

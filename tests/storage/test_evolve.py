@@ -238,7 +238,7 @@ def test_days_become_midnights() -> None:
     assert result.column(0).to_pylist() == [datetime(2026, 1, 1), None]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)), max_size=20))
 def test_integers_go_to_decimals_and_texts_without_loss(values: list[int | None]) -> None:
     batch = pa.record_batch([pa.array(values, pa.int64())], names=["c"])

@@ -153,13 +153,14 @@ async def test_more_downloads_than_allowed_are_refused_until_one_ends(
 
 
 async def test_cancelling_in_mid_chunk_frees_the_place(rows: Rows, stored: list[LocalPart]) -> None:
-    async def read() -> None:
-        async for _ in rows.exports.stream(stored, TABLE, ExportFormat.PARQUET):
-            pass
+    async def read(begun: asyncio.Event) -> None:
+        async for _ in rows.exports.stream(stored, TABLE, ExportFormat.CSV):
+            begun.set()
 
     for _ in range(EXPORTS_MAX + 1):
-        task = asyncio.create_task(read())
-        await asyncio.sleep(0.005)
+        begun = asyncio.Event()
+        task = asyncio.create_task(read(begun))
+        await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

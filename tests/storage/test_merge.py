@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base.errors import InvalidInput
@@ -53,8 +53,6 @@ ROW = st.one_of(
 ROUNDS = st.lists(st.lists(ROW, max_size=12), min_size=1, max_size=4)
 PROPERTY = settings(
     max_examples=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

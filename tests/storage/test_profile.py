@@ -378,7 +378,7 @@ def test_json_that_is_hard_to_write_is_shown_as_its_text(tmp_path: Path, text: s
     ),
     gone=st.sets(st.integers(0, 59)),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_random_whole_numbers_as_pandas_has_them(
     tmp_path_factory: pytest.TempPathFactory, values: list[int | None], gone: set[int]
 ) -> None:
@@ -411,7 +411,7 @@ def test_random_whole_numbers_as_pandas_has_them(
 
 
 @given(st.lists(st.floats(width=64, min_value=-1e100, max_value=1e100), min_size=2, max_size=50))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_random_floats_as_numpy_has_them(
     tmp_path_factory: pytest.TempPathFactory, values: list[float]
 ) -> None:

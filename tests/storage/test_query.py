@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base.errors import InvalidInput
@@ -194,8 +194,6 @@ ORDERS = st.lists(
 
 @settings(
     max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     where=st.lists(conditions(), max_size=2),
@@ -274,8 +272,6 @@ GONE = [0, 1, 255, 256, 257, *range(300, 500, 3), 698, 699]
 
 @settings(
     max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     gone=st.one_of(st.just(set(GONE)), st.sets(st.integers(0, 699))),

@@ -21,7 +21,7 @@ from services.platform import Platform
 from tests.factories import make_project
 from workers.broker import set_broker
 
-WAIT_SECONDS = 20
+WAIT_SECONDS = 240
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from tests.factories import make_source
 from workers import sync
 from workers.engine import Engine, Kind
 
-SYNC_SECONDS_MAX = 60
+SYNC_SECONDS_MAX = 240
 
 
 async def synced(

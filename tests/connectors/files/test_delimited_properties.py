@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from base.errors import PlatformError
@@ -20,9 +20,7 @@ from connectors.files.source import Block, line_ends
 from connectors.files.tokens import Tokenizer
 from tests.connectors.files.reading import read
 
-SETTINGS = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+SETTINGS = settings(max_examples=150)
 
 NUMBERS = st.one_of(
     st.integers().map(str),
