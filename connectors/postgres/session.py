@@ -15,8 +15,10 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pyarrow as pa
+from adbc_driver_manager import AdbcConnection, AdbcDatabase, AdbcStatement
 from adbc_driver_manager import Error as DriverError
-from adbc_driver_postgresql import StatementOptions, dbapi
+from adbc_driver_postgresql import StatementOptions
+from adbc_driver_postgresql import connect as open_database
 
 from base.errors import ConnectionFailed, PlatformError, TimedOut
 from connectors import sql
@@ -50,7 +52,7 @@ class Session:
         self._read_seconds = connection.settings["options"].get(
             "statement_timeout", READ_SECONDS_MAX
         )
-        self._driver = _dial(connection)
+        self._database, self._driver = _dial(connection)
         try:
             self._begin()
         except BaseException:
@@ -75,33 +77,34 @@ class Session:
 
     def rows(self, statement: str, what: str = "the catalog") -> list[dict[str, Any]]:
         """All rows of a small result."""
-        with self._failures(what), self._driver.cursor() as cursor:
-            cursor.execute(statement)
-            if cursor.description is None:
-                return []
-            found: list[dict[str, Any]] = cursor.fetch_arrow_table().to_pylist()
+        with self._failures(what), self._result(statement) as reader:
+            found: list[dict[str, Any]] = reader.read_all().to_pylist()
             return found
 
     def stream(self, statement: str, what: str, columns: int) -> Iterator[list[pa.Array]]:
         """The columns of a result, in batches of about `BATCH_BYTES`."""
-        with self._failures(what), self._driver.cursor() as cursor:
-            cursor.adbc_statement.set_options(
-                **{
-                    StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(
-                        min(BATCH_BYTES, self._connection.limits.batch_bytes)
-                    )
-                }
-            )
-            cursor.execute(statement)
-            with cursor.fetch_record_batch() as reader:
-                for batch in reader:
-                    if batch.num_rows:
-                        yield batch.columns[:columns]
+        with self._failures(what), self._result(statement) as reader:
+            for batch in reader:
+                if batch.num_rows:
+                    yield batch.columns[:columns]
 
     def close(self) -> None:
         """End the transaction and the connection."""
         with contextlib.suppress(DriverError):
             self._driver.close()
+        with contextlib.suppress(DriverError):
+            self._database.close()
+
+    @contextlib.contextmanager
+    def _result(self, statement: str) -> Iterator[pa.RecordBatchReader]:
+        """The driver without its Python layer, which loads a data frame library."""
+        batch_bytes = min(BATCH_BYTES, self._connection.limits.batch_bytes)
+        with AdbcStatement(self._driver) as running:
+            running.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(batch_bytes)})
+            running.set_sql_query(statement)
+            stream, _ = running.execute_query()
+            with pa.RecordBatchReader.from_stream(stream) as reader:
+                yield reader
 
     @contextlib.contextmanager
     def _failures(self, what: str) -> Iterator[None]:
@@ -163,14 +166,21 @@ class Session:
         )
 
 
-def _dial(connection: Connection) -> dbapi.Connection:
+def _dial(connection: Connection) -> tuple[AdbcDatabase, AdbcConnection]:
+    """An open connection with a transaction begun, and what has to be closed behind it."""
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as authorities:
         authorities.write(connection.settings["options"].get("ssl_ca", ""))
         authorities.flush()
+        database = None
         try:
-            return dbapi.connect(_uri(connection, authorities.name))
+            database = open_database(_uri(connection, authorities.name))
+            driver = AdbcConnection(database)
+            driver.set_autocommit(enabled=False)
         except DriverError as error:
+            if database is not None:
+                database.close()
             raise _refusal(connection, str(error)) from error
+        return database, driver
 
 
 def _uri(connection: Connection, own_authorities: str) -> str:
