@@ -14,6 +14,7 @@ from services import leases
 from services.access import Viewer, find
 
 ENQUEUE_ATTEMPTS_MAX = 10
+OF_SOURCES = (JobKind.SYNC, JobKind.SCRIPT)  # what goes on in a source, and ends with it
 
 
 def sync_key(source_id: int) -> str:
@@ -128,10 +129,10 @@ async def cancel_jobs(job_ids: list[int]) -> None:
             await leases.cancel(job_id)
 
 
-async def cancel_syncs(source_ids: list[int]) -> None:
+async def cancel_work(source_ids: list[int]) -> None:
     """Cancel whatever is queued or running for these sources, which are going away."""
     active = [JobStatus.QUEUED, JobStatus.RUNNING]
-    jobs = Job.filter(kind=JobKind.SYNC, data_source_id__in=source_ids, status__in=active)
+    jobs = Job.filter(kind__in=OF_SOURCES, data_source_id__in=source_ids, status__in=active)
     await cancel_jobs([job.id for job in await jobs.only("id")])
 
 

@@ -311,7 +311,10 @@ def error_json(error: PlatformError) -> dict[str, Any]:
 
 
 async def settle_source(job_id: int, status: JobStatus, error: dict[str, Any] | None) -> None:
-    """What a sync that published nothing leaves on its source. Call it in the transaction that ends the job."""
+    """What a job that published nothing leaves: a sync on its source, each on the steps that it did not finish.
+
+    The running step ends as the job does, those behind it are CANCELLED. Call it in the transaction that ends the job.
+    """
     new = (
         "'failed'"
         if status is JobStatus.FAILED
@@ -325,9 +328,14 @@ async def settle_source(job_id: int, status: JobStatus, error: dict[str, Any] | 
     )
     await _fetch(
         f"""UPDATE job_steps SET status = '{status.value}', finished_at = {{stamp}}, error = :error
-            WHERE job_id = :id AND status IN ('queued', 'running') RETURNING id""",
+            WHERE job_id = :id AND status = 'running' RETURNING id""",
         id=job_id,
         error=_dump(error),
+    )
+    await _fetch(
+        """UPDATE job_steps SET status = 'cancelled', finished_at = {stamp}
+            WHERE job_id = :id AND status = 'queued' RETURNING id""",
+        id=job_id,
     )
 
 

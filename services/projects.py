@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from base.errors import Forbidden, InvalidInput
 from base.ids import public_id
-from models import DataSource, Job, JobKind, JobStatus, Membership, Project, Role, Team
+from models import DataSource, Job, JobStatus, Membership, Project, Role, Team
 from models.database import transaction
 from services import datasets, jobs, values
 from services.access import Viewer, find
@@ -63,12 +63,12 @@ async def update(viewer: Viewer, project_id: str, changes: Mapping[str, Any]) ->
 
 
 async def delete(viewer: Viewer, project_id: str) -> int:
-    """Soft-delete a project, which hides all below it and cancels its syncs; repeated it changes nothing. Its key."""
+    """Soft-delete a project, which hides all below it and cancels its jobs; repeated it changes nothing. Its key."""
     project = await find(viewer, Project, project_id, field="input.id", deleted=True)
     project_pk: int = project.id
     async with transaction():
         await Project.filter(id=project_pk, deleted_at=None).update(deleted_at=datetime.now(UTC))
-        await _cancel_syncs(project_pk)
+        await _cancel_work(project_pk)
     return project_pk
 
 
@@ -97,7 +97,7 @@ async def hard_delete(
     seen = await last_look(project_pk)
     async with transaction():
         sources = await DataSource.filter(project_id=project_pk).only("id")
-        await _cancel_syncs(project_pk)
+        await _cancel_work(project_pk)
         await Project.filter(id=project_pk).delete()  # everything below goes with it
     for prefix in (
         f"uploads/{project_pk}/",
@@ -138,6 +138,6 @@ async def _new_team(viewer: Viewer, old_team: int, team_id: str | None) -> int:
     return team_pk
 
 
-async def _cancel_syncs(project_pk: int) -> None:
-    active = Job.filter(project_id=project_pk, status__in=_ACTIVE, kind=JobKind.SYNC)
+async def _cancel_work(project_pk: int) -> None:
+    active = Job.filter(project_id=project_pk, status__in=_ACTIVE, kind__in=jobs.OF_SOURCES)
     await jobs.cancel_jobs([job.id for job in await active.only("id")])

@@ -16,6 +16,7 @@ from models import (
     Job,
     JobKind,
     JobStatus,
+    JobStep,
     Membership,
     PartUpload,
     Project,
@@ -134,6 +135,42 @@ async def make_job(source: DataSource | None = None, **values: Any) -> Job:
         data_source=source,
         **shape | values,
     )
+
+
+async def make_script_job(
+    source: DataSource | None = None,
+    *bodies: str,
+    table: str = "t",
+    schema: str | None = None,
+    parameters: dict[str, Any] | None = None,
+    **values: Any,
+) -> Job:
+    """A queued job that runs these scripts over a table of the source's current snapshot, as `createJob` pins them.
+
+    Without a body it is one script that leaves the table as it is. The steps' keys are `step-0.py` and so on.
+    """
+    source = source or await make_source()
+    shape: dict[str, Any] = {
+        "kind": JobKind.SCRIPT,
+        "input_snapshot_id": source.current_snapshot_id,
+        "options": {"table": [schema, table], "reuse": False},
+    }
+    job = await Job.create(
+        project_id=source.project_id,  # type: ignore[attr-defined]
+        data_source=source,
+        **shape | values,
+    )
+    for position, body in enumerate(bodies or ("def run(df):\n    return df\n",)):
+        await JobStep.create(
+            job=job,
+            key=f"step-{position}.py",
+            exec_order=position,
+            position=position,
+            body=body,
+            sha256=hashlib.sha256(body.encode()).hexdigest(),
+            parameters=parameters or {},
+        )
+    return job
 
 
 async def make_snapshot(source: DataSource | None = None, **values: Any) -> Snapshot:

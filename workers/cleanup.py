@@ -13,13 +13,13 @@ from services.leases import Lease, Progress
 from services.platform import Platform
 from workers.engine import steadily
 
-SYNC_END_SECONDS_MAX = 30  # wait for a cancelled sync to stop writing
-SYNC_END_PAUSE_SECONDS = 0.2
+END_SECONDS_MAX = 30  # wait for a cancelled job to stop writing
+END_PAUSE_SECONDS = 0.2
 _ACTIVE = [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.CANCELLING]
 
 
-class StillSyncing(Conflict):
-    """A sync of a deleted source has not stopped yet."""
+class StillWorking(Conflict):
+    """A job of a deleted source has not stopped yet."""
 
     retryable = True
 
@@ -46,21 +46,22 @@ async def _nothing() -> None:
 
 
 async def _remove(platform: Platform, source: DataSource) -> None:
-    await _end_syncs(source.id)
+    await _end_work(source.id)
     async for info in platform.store.list(f"snapshots/{source.id}/"):
         await platform.store.delete(info.key)
     await _remove_upload(platform, source)
     await DataSource.filter(id=source.id).delete()  # its snapshots, jobs and logs go with it
 
 
-async def _end_syncs(source_id: int) -> None:
-    """Cancel what still reads or waits, and see it end: its last part must not come after the removal."""
-    await jobs.cancel_syncs([source_id])
-    until = time.monotonic() + SYNC_END_SECONDS_MAX
-    while await Job.filter(data_source_id=source_id, kind="sync", status__in=_ACTIVE).exists():
+async def _end_work(source_id: int) -> None:
+    """Cancel what still runs or waits, and see it end: its last part must not come after the removal."""
+    await jobs.cancel_work([source_id])
+    until = time.monotonic() + END_SECONDS_MAX
+    active = Job.filter(data_source_id=source_id, kind__in=jobs.OF_SOURCES, status__in=_ACTIVE)
+    while await active.exists():
         if time.monotonic() > until:
-            raise StillSyncing("A sync of the deleted source has not stopped yet.")
-        await asyncio.sleep(SYNC_END_PAUSE_SECONDS)
+            raise StillWorking("A job of the deleted source has not stopped yet.")
+        await asyncio.sleep(END_PAUSE_SECONDS)
 
 
 async def _remove_upload(platform: Platform, source: DataSource) -> None:

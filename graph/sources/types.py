@@ -286,6 +286,7 @@ async def _snapshots_as_of(
             picks,
             Compare("published_at", "<=", moment),
             Eq("status", SnapshotStatus.PUBLISHED),
+            Eq("is_derived", False),
             parent="data_source_id",
             parents=sources,
             order=Order(("published_at", "id"), descending=True),

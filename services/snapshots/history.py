@@ -23,11 +23,18 @@ FIELD = "input.id"
 async def restore(viewer: Viewer | None, snapshot_id: str) -> int:
     """Publish an older snapshot again, as a new one with the same objects, cursors and all; the new one's key.
 
-    Raises NotFound, and Conflict for a snapshot that was never published, for the current one, and during a sync.
+    Raises NotFound, and Conflict for a snapshot that was never published or that a script made, for the current one,
+    and during a sync.
     """
     chosen = await find(viewer, Snapshot, snapshot_id, field=FIELD)
     async with transaction():
         source, chosen = await _held(chosen)
+        if chosen.is_derived:
+            raise Conflict(
+                "The snapshot was made by a script; it cannot become the current one.",
+                hint="Read it by its id, or restore the snapshot that it was made of.",
+                field=FIELD,
+            )
         if chosen.status is not SnapshotStatus.PUBLISHED:
             raise Conflict(
                 "The snapshot is held; only one that was published can be restored.",

@@ -1,7 +1,8 @@
 """Retention: snapshots that are old and many leave the catalogue, and an hour later the database.
 
 RULE. Of a source stay the newest `snapshots_kept`, whatever is younger than `snapshots_kept_days`, the current one
-(which a sync may be going on from), one that is held, and one that a link pins; nothing else. Removed is first only
+(which a sync may be going on from), one that is held, one that a script job reads which is not over, and one that a
+link pins; nothing else. Snapshots that scripts made are counted apart, by the same rule. Removed is first only
 `removed_at`, so that whoever is reading finishes; the row goes `GRACE_SECONDS` later, and what then no snapshot names
 is nobody's object: `workers.housekeeping` removes it. Each step is one transaction that decides by what is there: any
 number of workers may do it at once, and one that dies leaves nothing half done.
@@ -14,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from tortoise.expressions import Q
 
-from models import DataSource, Snapshot, SnapshotStatus
+from models import DataSource, Job, JobStatus, Snapshot, SnapshotStatus
 from models.database import transaction
 from services.platform import Platform
 
@@ -22,6 +23,7 @@ GRACE_SECONDS = 3600
 SOURCES_AT_ONCE = 200
 SNAPSHOTS_AT_ONCE = 200
 PINNED_MAX = 1_000  # older snapshots of one source that links hold
+_ACTIVE = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.CANCELLING)
 
 # What `_doomed` looks for, coarsely: an old snapshot with as many newer ones as stay. `snapshot_count` never goes down.
 _CANDIDATES = """SELECT s.id FROM data_sources s
@@ -32,7 +34,8 @@ WHERE s.id > $1 AND s.deleted_at IS NULL AND s.snapshot_count > COALESCE(s.snaps
       AND n.published_at < {days_ago} AND n.id <> COALESCE(s.current_snapshot_id, 0)
       AND (SELECT COUNT(*) FROM snapshots k
            WHERE k.data_source_id = s.id AND k.status = 'published' AND k.removed_at IS NULL
-             AND k.number > n.number) >= COALESCE(s.snapshots_kept, CAST($2 AS INTEGER)))
+             AND k.is_derived = n.is_derived AND k.number > n.number)
+        >= COALESCE(s.snapshots_kept, CAST($2 AS INTEGER)))
 ORDER BY s.id LIMIT $4"""
 _DAYS_AGO = {
     "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now', '-' || COALESCE(s.snapshots_kept_days, $3) || ' days')",
@@ -56,8 +59,9 @@ async def forget() -> int:
     forgotten = 0
     limit = datetime.now(UTC) - timedelta(seconds=GRACE_SECONDS)
     while True:
-        some = Snapshot.filter(removed_at__lt=limit).order_by("removed_at", "id")
-        pks = [each.id for each in await some.limit(SNAPSHOTS_AT_ONCE).only("id")]
+        some = Snapshot.filter(removed_at__lt=limit).exclude(id__in=await _inputs())
+        some = some.order_by("removed_at", "id").limit(SNAPSHOTS_AT_ONCE)
+        pks = [each.id for each in await some.only("id")]
         if not pks:
             return forgotten
         forgotten += await Snapshot.filter(id__in=pks, removed_at__lt=limit).delete()
@@ -87,26 +91,38 @@ async def _remove(platform: Platform, source_pk: int) -> int:
         source = await query.first()
         if source is None:
             return 0
-        gone = await _doomed(platform, source)
-        if gone:
+        gone = await _doomed(platform, source, is_derived=False)
+        made = await _doomed(platform, source, is_derived=True)
+        if gone or made:
             now = datetime.now(UTC)
-            await Snapshot.filter(id__in=[each.id for each in gone]).update(removed_at=now)
+            await Snapshot.filter(id__in=[each.id for each in gone + made]).update(removed_at=now)
+        if gone:
             await _mark_replaced(source_pk, gone)
-    return len(gone)
+    return len(gone) + len(made)
 
 
-async def _doomed(platform: Platform, source: DataSource) -> list[Snapshot]:
+async def _inputs(**of: object) -> list[int]:
+    """What script jobs that are not over read."""
+    jobs = Job.filter(status__in=_ACTIVE, input_snapshot_id__isnull=False, **of)
+    return [int(pk) for pk in await jobs.values_list("input_snapshot_id", flat=True)]
+
+
+async def _doomed(platform: Platform, source: DataSource, *, is_derived: bool) -> list[Snapshot]:
     """Snapshots that are beyond the count and the age, oldest first, and that nobody needs; locked."""
     settings, now = platform.settings, datetime.now(UTC)
     kept = source.snapshots_kept or settings.snapshots_kept
     days = source.snapshots_kept_days
     days = settings.snapshots_kept_days if days is None else days
     published = Snapshot.filter(
-        data_source_id=source.id, status=SnapshotStatus.PUBLISHED, removed_at=None
+        data_source_id=source.id,
+        status=SnapshotStatus.PUBLISHED,
+        removed_at=None,
+        is_derived=is_derived,
     )
     last_kept = await published.order_by("-number").offset(kept - 1).limit(1).only("number")
     if not last_kept:
         return []
+    newest = [source.current_snapshot_id or 0, source.derived_snapshot_id or 0]
     # A link pins with an update of the row: whoever is first decides, and the other sees it.
     return (
         await published.filter(
@@ -114,7 +130,7 @@ async def _doomed(platform: Platform, source: DataSource) -> list[Snapshot]:
             number__lt=last_kept[0].number,
             published_at__lt=now - timedelta(days=days),
         )
-        .exclude(id=source.current_snapshot_id or 0)
+        .exclude(id__in=[*newest, *await _inputs(data_source_id=source.id)])
         .order_by("number")
         .limit(SNAPSHOTS_AT_ONCE)
         .select_for_update()
@@ -129,6 +145,7 @@ async def _mark_replaced(source_pk: int, gone: list[Snapshot]) -> None:
         await Snapshot.filter(
             data_source_id=source_pk,
             status=SnapshotStatus.PUBLISHED,
+            is_derived=False,
             removed_at=None,
             replaced_at=None,
             published_at__lt=newest,

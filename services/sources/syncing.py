@@ -77,7 +77,7 @@ async def cleanup(
 ) -> list[str]:
     """Soft-delete these sources, or `every` one of the project, and queue the removal of what is stored of them.
 
-    Their syncs are cancelled. Gives the ids of the sources that are gone.
+    Their syncs and script jobs are cancelled. Gives the ids of the sources that are gone.
     """
     project = await find(viewer, Project, project_id, field="input.projectId")
     if every == (source_ids is not None):
@@ -91,7 +91,7 @@ async def cleanup(
         return []
     async with transaction():
         gone = await _delete(sorted(source_pks))
-        await jobs.cancel_syncs(gone)
+        await jobs.cancel_work(gone)
         await jobs.enqueue(
             kind=JobKind.CLEANUP,
             project_id=project.id,

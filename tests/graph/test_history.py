@@ -11,13 +11,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from base.errors import Conflict
+from base.errors import Conflict, InvalidInput
 from base.ids import public_id
 from base.tables import Column, ColumnType, TableSchema
 from models import DataSource, Job, JobStatus, Role, Snapshot, SnapshotStatus
 from services import jobs, leases, snapshots
 from services.platform import Platform
 from services.snapshots import retention
+from storage.snapshots.export import ExportFormat
 from storage.snapshots.manifest import Cursor, Manifest, StoredFile, StoredTable
 from storage.snapshots.writer import PartWriter
 from tests import factories
@@ -288,6 +289,33 @@ async def test_a_released_snapshot_is_the_current_one_from_then_on(world: World)
     assert [table["name"] for table in source.tables] == ["t"]
     for mutation in ("releaseSnapshot", "discardSnapshot"):
         assert await refusal(world.asker, mutation, id=held) == ("CONFLICT", "input.id")
+
+
+async def test_a_snapshot_that_a_script_made_is_read_but_never_the_current_one(
+    world: World,
+) -> None:
+    base = world.made[1]
+    made = await factories.make_snapshot(
+        world.source, is_derived=True, base_id=base.id, manifest=base.manifest, receipt=BOOKS
+    )
+    await DataSource.filter(id=world.source.id).update(derived_snapshot_id=made.id)
+    derived = public_id("snapshot", made.id)
+    soon = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+
+    assert (await shown(world, of=derived))["number"] == 4
+    assert (await shown(world))["number"] == 3
+    assert (await shown(world, asOf=soon))["number"] == 3
+    for mutation in ("restoreSnapshot", "releaseSnapshot", "discardSnapshot"):
+        assert await refusal(world.asker, mutation, id=derived) == ("CONFLICT", "input.id")
+    link = await snapshots.presign(
+        world.asker.platform, world.place.viewer, world.id, format=ExportFormat.CSV, snapshot_id=derived
+    )  # fmt: skip
+    assert "/exports/" in link.url
+    with pytest.raises(InvalidInput, match="no snapshotId") as refused:
+        await snapshots.presign(
+            world.asker.platform, world.place.viewer, world.id, snapshot_id=derived
+        )
+    assert refused.value.hint == "Ask for CSV, PARQUET or JSONL, or leave it out."
 
 
 async def test_a_held_snapshot_whose_base_is_not_current_is_only_discarded(world: World) -> None:

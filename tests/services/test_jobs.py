@@ -16,7 +16,7 @@ from services.leases import (
     Progress,
     StepChange,
 )
-from tests.factories import make_job, make_project, make_source, make_team
+from tests.factories import make_job, make_project, make_script_job, make_source, make_team
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -362,6 +362,26 @@ async def test_a_failure_is_kept_on_job_steps_and_source() -> None:
     }
     assert (failed.status, failed.current_snapshot_id) == (DataSourceStatus.FAILED, 9)
     assert step.status is JobStatus.FAILED
+
+
+async def test_a_step_that_fails_has_the_error_and_those_behind_it_are_cancelled() -> None:
+    job = await make_script_job(None, "a", "b", "c")
+    lease = await claimed()
+    done = StepChange("step-0.py", 0, JobStatus.SUCCEEDED, 5, 4)
+    await leases.checkpoint(
+        lease, {}, Progress(5, 0), [done, StepChange("step-1.py", 1, JobStatus.RUNNING)]
+    )
+
+    await leases.fail(lease, ConnectionFailed("b is wrong"))
+
+    steps = await JobStep.filter(job_id=job.id).order_by("position")
+    assert [(s.status, s.error and s.error["message"]) for s in steps] == [
+        (JobStatus.SUCCEEDED, None),
+        (JobStatus.FAILED, "b is wrong"),
+        (JobStatus.CANCELLED, None),
+    ]
+    assert all(step.finished_at for step in steps)
+    assert [step.body for step in steps] == ["a", "b", "c"]
 
 
 async def test_cancelling_a_queued_job_ends_it_at_once() -> None:

@@ -13,7 +13,7 @@ import pytest
 from base.errors import Conflict, NotFound
 from base.ids import public_id
 from base.tables import TableSchema
-from models import DataSource, JobStatus, Snapshot, SnapshotStatus
+from models import DataSource, Job, JobStatus, Snapshot, SnapshotStatus
 from models.database import Database
 from services import snapshots
 from services.platform import Platform
@@ -186,6 +186,31 @@ async def test_what_somebody_needs_stays(world: World) -> None:
     assert await retention.retain(world.platform) == 2
 
     assert await world.there() == [1, 3, 5, 6, 7]
+
+
+async def test_what_scripts_made_is_counted_apart_and_replaces_nothing(world: World) -> None:
+    await world.make(60, 50, 40)
+    derived = await world.make(39, 38, 37, 36, is_derived=True)
+    await DataSource.filter(id=world.source.id).update(derived_snapshot_id=derived[-1].id)
+
+    assert await retention.retain(world.platform) == 3
+
+    assert await world.there() == [2, 3, 6, 7]
+    staying = await Snapshot.filter(removed_at=None, replaced_at__isnull=False)
+    assert staying == []
+
+
+async def test_what_a_script_job_reads_stays_until_the_job_is_over(world: World) -> None:
+    made = await world.make(60, 50, 40, 30)
+    job = await factories.make_script_job(world.source, input_snapshot_id=made[0].id)
+
+    assert await retention.retain(world.platform) == 1
+    assert await world.there() == [1, 3, 4]
+    await Snapshot.filter(id=made[0].id).update(removed_at=datetime.now(UTC))  # a moment too early
+    await an_hour_later()
+    assert await retention.forget() == 1
+    await Job.filter(id=job.id).update(status=JobStatus.SUCCEEDED)
+    assert await retention.forget() == 1
 
 
 async def test_a_discarded_snapshot_goes_an_hour_later(world: World) -> None:

@@ -1,7 +1,7 @@
 """Cleanups and housekeeping remove what nobody needs, all of it, and nothing else."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,7 @@ from storage.snapshots.manifest import Manifest, Part, StoredTable
 from tests.factories import (
     make_job,
     make_project,
+    make_script_job,
     make_snapshot,
     make_source,
     make_upload,
@@ -132,12 +133,13 @@ async def test_it_goes_on_where_the_last_attempt_stopped_and_may_repeat_a_step(
     assert (await Job.get(id=lease.job_id)).rows_done == 2
 
 
-async def test_a_sync_of_a_deleted_source_is_ended_first(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("make", [make_job, make_script_job])
+async def test_a_job_of_a_deleted_source_is_ended_first(
+    platform: Platform, make: Callable[[DataSource], Awaitable[Job]]
 ) -> None:
     project = await make_project()
     gone = await make_source(project, deleted_at=LONG_AGO, status=DataSourceStatus.SYNCING)
-    await make_job(gone)
+    await make(gone)
     syncing = await leases.claim("w2", 30_000)
     assert syncing is not None
     lease = await cleanup_of(project, gone.id)
@@ -155,13 +157,13 @@ async def test_a_sync_of_a_deleted_source_is_ended_first(
 async def test_a_sync_that_does_not_end_is_waited_for_later(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cleanup, "SYNC_END_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(cleanup, "END_SECONDS_MAX", 0.1)
     project = await make_project()
     gone = await make_source(project, deleted_at=LONG_AGO)
     await make_job(gone)
     await leases.claim("w2", 30_000)
 
-    with pytest.raises(cleanup.StillSyncing) as caught:
+    with pytest.raises(cleanup.StillWorking) as caught:
         await cleanup.run(platform, await cleanup_of(project, gone.id))
 
     assert caught.value.retryable

@@ -307,7 +307,7 @@ async def test_a_sync_is_cancelled_while_it_reads(platform: Platform) -> None:
 
     syncing = asyncio.create_task(synced(platform, source, **PARTS))
     await first_part(platform)
-    await jobs.cancel_syncs([source.id])
+    await jobs.cancel_work([source.id])
     job = await syncing
 
     assert (job.status, job.snapshot_id) == (JobStatus.CANCELLED, None)
