@@ -104,7 +104,7 @@ async def _remove(platform: Platform, source_pk: int) -> int:
 async def _inputs(**of: object) -> list[int]:
     """What script jobs that are not over read."""
     jobs = Job.filter(status__in=_ACTIVE, input_snapshot_id__isnull=False, **of)
-    return [int(pk) for pk in await jobs.values_list("input_snapshot_id", flat=True)]
+    return [job.input_snapshot_id for job in await jobs.only("id", "input_snapshot_id")]
 
 
 async def _doomed(platform: Platform, source: DataSource, *, is_derived: bool) -> list[Snapshot]:
