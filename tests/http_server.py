@@ -29,6 +29,8 @@ PAGE_ROWS = 10
 TOKEN = "token-canary-0123456789"
 CSV = b"id,city\n1,Oslo\n2,Bergen\n"
 BOMB_BYTES = 256 * 1024**2
+DRIPS = 1_200  # ten a second: longer than any client waits
+CALL_SECONDS_MAX = 120
 
 
 def record(number: int) -> dict[str, Any]:
@@ -57,7 +59,9 @@ class HttpServer:
 
     def seen(self, run: str) -> list[dict[str, Any]]:
         """The requests of a run in their order: `path`, `query` and `headers`, whose names are lower case."""
-        found: list[dict[str, Any]] = httpx.get(f"{self.url}/seen/{run}", trust_env=False).json()
+        found: list[dict[str, Any]] = httpx.get(
+            f"{self.url}/seen/{run}", timeout=CALL_SECONDS_MAX, trust_env=False
+        ).json()
         return found
 
 
@@ -366,13 +370,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         self.close_connection = True
-        for _ in range(100):
+        for _ in range(DRIPS):
             self.wfile.write(b" ")
             time.sleep(0.1)
 
     def give_slow_head(self) -> None:
         self.wfile.write(b"HTTP/1.1 200 OK\r\nx-slow: ")
-        for _ in range(100):
+        for _ in range(DRIPS):
             self.wfile.write(b"a")
             time.sleep(0.1)
 

@@ -124,7 +124,7 @@ def test_signed_urls_that_a_client_asks_for_are_not_logged(
 ) -> None:
     tracing.configure_logging("DEBUG")
 
-    with httpx.Client() as client:
+    with httpx.Client(timeout=120) as client:
         client.get(f"{http_server.url}/one?X-Amz-Signature=abc123")
     logs.debug("ours")
 

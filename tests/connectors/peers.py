@@ -24,7 +24,7 @@ from connectors.connector import Connection, Connector, Kind, ReadLimits, Select
 from connectors.errors import ReadAgain
 
 LOOPBACK = Guard(allow_networks=("127.0.0.0/8",))
-SECONDS_MAX = 10
+SECONDS_MAX = 120
 
 
 @contextmanager
@@ -61,13 +61,6 @@ def say_nothing(client: socket.socket) -> None:
     """A server that takes connections and waits until they close."""
     while client.recv(1000):
         pass
-
-
-def closed_port() -> int:
-    """A port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def refuse_as_postgres(message: str) -> Callable[[socket.socket], None]:

@@ -18,6 +18,7 @@ from connectors.errors import (
 )
 from connectors.postgres import KIND
 from tests import databases
+from tests.clients import free_port
 from tests.connectors import peers
 from tests.connectors.peers import connect
 
@@ -44,8 +45,10 @@ def test_the_checked_address_is_dialled_and_the_name_never_looked_up(url: str) -
         assert source.tables() is not None
 
 
-def failure(raw: dict[str, Any], guard: Guard = peers.LOOPBACK) -> ConnectionFailed:
-    limits = ReadLimits(connect_seconds=2)
+def failure(
+    raw: dict[str, Any], guard: Guard = peers.LOOPBACK, connect_seconds: int = 60
+) -> ConnectionFailed:
+    limits = ReadLimits(connect_seconds=connect_seconds)
     with (
         closing(connect(KIND, raw, guard=guard, limits=limits)) as source,
         pytest.raises(ConnectionFailed) as caught,
@@ -150,8 +153,8 @@ def test_an_unknown_user_is_refused(postgres_url: str) -> None:
 
 def test_closed_silent_and_foreign_ports_look_the_same() -> None:
     with peers.serve(peers.answer_in_http) as foreign, peers.serve(peers.say_nothing) as silent:
-        ports = [peers.closed_port(), foreign, silent]
-        errors = [failure({**FIELDS, "port": port}) for port in ports]
+        ports = [free_port(), foreign, silent]
+        errors = [failure({**FIELDS, "port": port}, connect_seconds=2) for port in ports]
 
     assert [
         error.message.replace(str(port), "PORT") for error, port in zip(errors, ports, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,7 +20,8 @@ from base.net import Guard, HostRefused, HostUnknown
 from connectors import sockets, web
 from connectors.errors import BadCredentials, SourceUnreachable
 from connectors.web import Answered, Private, Web, WebLimits
-from tests.connectors.peers import LOOPBACK, certificate, closed_port
+from tests.clients import free_port
+from tests.connectors.peers import LOOPBACK, certificate
 from tests.http_server import TOKEN, HttpServer, serving
 
 ONLY_ONE = Guard(allow_networks=("127.0.0.1/32",))
@@ -160,7 +162,7 @@ def test_proxies_of_the_environment_are_not_used(
     client: Web, http_server: HttpServer, run: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
 
     assert client.read(f"{http_server.url}/one/{run}").status == 200
 
@@ -225,7 +227,7 @@ def test_tries_end_and_waits_grow(
 
 @pytest.mark.parametrize(
     ("what", "least", "most"),
-    [("throttle-seconds", 7, 7), ("throttle-date", 17, 21), ("throttle-long", 60, 60)],
+    [("throttle-seconds", 7, 7), ("throttle-date", 19, 21), ("throttle-long", 60, 60)],
 )
 def test_a_server_says_when_to_come_again(
     client: Web,
@@ -236,17 +238,19 @@ def test_a_server_says_when_to_come_again(
     least: int,
     most: int,
 ) -> None:
+    started = time.monotonic()
     assert client.read(f"{http_server.url}/{what}/{run}").status == 200
+    passed = time.monotonic() - started
 
     (wait,) = waits
-    assert least <= wait <= most
+    assert least - passed <= wait <= most
 
 
 def test_a_wait_past_the_time_there_is_ends_at_once(http_server: HttpServer, run: str) -> None:
-    client = limited(total_seconds=5)
+    client = limited(total_seconds=50)
 
     with pytest.raises(SourceUnreachable, match="429 Too Many Requests"):
-        client.read(f"{http_server.url}/throttle-seconds/{run}")
+        client.read(f"{http_server.url}/throttle-long/{run}")
 
     assert len(http_server.seen(run)) == 1
     client.close()
@@ -301,7 +305,7 @@ def test_a_server_that_drips_is_left_in_time(http_server: HttpServer, run: str, 
     client.close()
 
 
-@pytest.mark.parametrize("what", ["dripping", "endless", "throttle-seconds"])
+@pytest.mark.parametrize("what", ["dripping", "endless", "throttle-long"])
 def test_another_thread_may_break_it_off(http_server: HttpServer, run: str, what: str) -> None:
     client = limited(body_bytes_max=10**15)
     broken = threading.Timer(0.2, client.abort)
@@ -339,7 +343,7 @@ def test_an_encoding_that_nobody_asked_for_is_refused(
 
 def test_nobody_at_home(client: Web, waits: list[float]) -> None:
     with pytest.raises(SourceUnreachable, match="cannot be reached, or is silent"):
-        client.read(f"http://127.0.0.1:{closed_port()}/x?key={TOKEN}")
+        client.read(f"http://127.0.0.1:{free_port()}/x?key={TOKEN}")
     assert len(waits) == 1
 
 

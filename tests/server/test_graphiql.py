@@ -214,5 +214,5 @@ def test_the_main_job_ends_in_rows(
     visit.choose("Presign")
     visit.set_variables(input={"id": source, "format": "ORIGINAL"})
     url = visit.run()["data"]["presignDataSource"]["url"]
-    assert httpx.get(url, trust_env=False).content == path.read_bytes()
+    assert httpx.get(url, timeout=120, trust_env=False).content == path.read_bytes()
     assert visit.hosts == {"127.0.0.1"}

@@ -1,7 +1,9 @@
 """Who sees what: the one door to a row, the scopes of lists, and tokens."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -264,7 +266,8 @@ async def test_expired_and_revoked_tokens_are_nobody() -> None:
     assert await authenticate(valid) is not None
 
 
-async def test_a_viewer_is_remembered_until_forgotten() -> None:
+async def test_a_viewer_is_remembered_until_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "CACHE_SECONDS", 3600)
     token, secret = await factories.make_token()
     before = await authenticate(secret)
     await ApiToken.filter(id=token.id).update(revoked_at=datetime.now(UTC))
@@ -286,10 +289,16 @@ async def test_a_viewer_is_remembered_for_a_moment_only(monkeypatch: pytest.Monk
     assert await authenticate(secret) is None
 
 
-async def test_a_viewer_is_not_remembered_beyond_the_token() -> None:
-    _, secret = await factories.make_token(expires_at=datetime.now(UTC) + timedelta(seconds=0.1))
+async def test_a_viewer_is_not_remembered_beyond_the_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(access, "CACHE_SECONDS", 2 * 3600)
+    end = datetime.now(UTC) + timedelta(hours=1)
+    token, secret = await factories.make_token(expires_at=end)
     alive = await authenticate(secret)
-    await asyncio.sleep(0.11)
+    await ApiToken.filter(id=token.id).update(expires_at=datetime.now(UTC))
+    in_an_hour = time.monotonic() + 3600
+    monkeypatch.setattr(access, "time", SimpleNamespace(monotonic=lambda: in_an_hour))
 
     assert alive is not None
     assert await authenticate(secret) is None

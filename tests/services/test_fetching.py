@@ -275,7 +275,7 @@ async def test_a_fetch_can_be_broken_off(
 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await task
 
     assert await stored(platform) == set()
@@ -289,10 +289,10 @@ async def test_servers_that_are_silent_keep_no_other_work_from_its_threads(
     )  # an event loop has four more than processors
     url = f"{http_server.url}/slow-head/{run}/cities.csv"
     fetches = [
-        asyncio.create_task(fetch(platform, place.project.id, url, seconds=60))
+        asyncio.create_task(fetch(platform, place.project.id, url, seconds=600))
         for _ in range(count)
     ]
-    async with asyncio.timeout(8):  # they are silent for ten seconds
+    async with asyncio.timeout(60):  # they are silent for twice as long
         while len(http_server.seen(run)) < count:  # noqa: ASYNC110 - the event is in another process
             await asyncio.sleep(0.01)
 

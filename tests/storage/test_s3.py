@@ -35,7 +35,7 @@ def store(s3_server: S3Server, tmp_path: Path) -> S3Store:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient() as opened:
+    async with httpx.AsyncClient(timeout=120) as opened:
         yield opened
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import secrets
 import socket
 import warnings
 from collections.abc import Iterator
@@ -35,10 +36,10 @@ def consuming(made: dramatiq.Broker, queue: str) -> Iterator[Event]:
     try:
         yield looked
     finally:
-        worker.stop(timeout=5_000)
+        worker.stop(timeout=60_000)
 
 
-async def woken(looked: Event, seconds: float = 10) -> bool:
+async def woken(looked: Event, seconds: float = 60) -> bool:
     return await asyncio.to_thread(looked.wait, seconds)
 
 
@@ -59,7 +60,7 @@ async def test_a_wake_up_reaches_a_worker_over_the_network(
     url_fixture: str, request: pytest.FixtureRequest, tmp_path: Path, restored: None
 ) -> None:
     settings = Settings(data_dir=tmp_path, broker_url=request.getfixturevalue(url_fixture))
-    queue = f"headwater-test-{tmp_path.name}"
+    queue = f"headwater-test-{secrets.token_hex(8)}"
     receiving = broker._make(settings, [])
     receiving.declare_queue(queue)
     sending = set_broker(settings, queue=queue)
@@ -158,13 +159,13 @@ async def test_a_broker_that_is_away_neither_raises_nor_holds_up(
 async def test_a_broker_that_accepts_and_never_answers_does_not_hold_up_the_next_one(
     redis_url: str, tmp_path: Path, restored: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue = f"headwater-test-{tmp_path.name}"
+    queue = f"headwater-test-{secrets.token_hex(8)}"
     with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and says nothing ever
         with monkeypatch.context() as patched:
-            patched.setattr(broker, "CONNECT_SECONDS", 0.2)
+            patched.setattr(broker, "CONNECT_SECONDS", 1.0)
             url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
             hanging = set_broker(Settings(data_dir=tmp_path, broker_url=url), queue=queue)
-        await dispatch.wake(50)  # each would wait for its own time-out, one after the other
+        await dispatch.wake(80)  # one time-out after the other would outlast `woken`
         settings = Settings(data_dir=tmp_path, broker_url=redis_url)
         sending = set_broker(settings, queue=queue)
         receiving = broker._make(settings, [])
@@ -215,6 +216,6 @@ def test_the_broker_of_a_message_is_its_whole_content(tmp_path: Path, restored: 
         )
         receiving.listen()
         dispatch._send(receiving)
-        message = dramatiq.Message.decode(receiving.queues[broker.QUEUE].get(timeout=5))
+        message = dramatiq.Message.decode(receiving.queues[broker.QUEUE].get(timeout=60))
 
         assert (message.actor_name, message.args, message.kwargs) == (actor.actor_name, (), {})
