@@ -198,8 +198,18 @@ def _scripts(ask: _Ask) -> list[Condition]:
     return [AnyOf((own, IsNull("data_source_id")))]
 
 
+def _jobs(ask: _Ask) -> list[Condition]:
+    """Partitions are their parent's affair: nobody sees or ends one by itself."""
+    return [*_below_project(ask), IsNull("parent_id")]
+
+
+def _schedules(ask: _Ask) -> list[Condition]:
+    """Those of a source that is there; they go with it."""
+    return [Within("data_source_id", DataSource, tuple(_deletable(ask)))]
+
+
 def _below_job(ask: _Ask) -> list[Condition]:
-    return [Within("job_id", Job, tuple(_below_project(ask)))]
+    return [Within("job_id", Job, tuple(_jobs(ask)))]
 
 
 def _team(ask: _Ask) -> list[Condition]:
@@ -236,8 +246,8 @@ _SCOPES: Mapping[type[Model], Callable[[_Ask], list[Condition]]] = {
     DataSource: _deletable,
     Upload: _below_project,
     PartUpload: _below_project,
-    Job: _below_project,
-    Schedule: _below_project,
+    Job: _jobs,
+    Schedule: _schedules,
     Script: _scripts,
     Snapshot: _snapshots,
     JobStep: _below_job,
@@ -286,18 +296,23 @@ async def authenticate(secret: str) -> Viewer | None:
 
 
 async def _viewer(token: rows.Row) -> Viewer | None:
-    user = await rows.first(User, ("username", "is_staff"), Eq("id", token.user_id))
+    viewer = await viewer_of(token.user_id)
+    if viewer is None:
+        return None
+    return replace(viewer, token_id=token.id, role_max=token.role, project_id=token.project_id)
+
+
+async def viewer_of(user_id: int) -> Viewer | None:
+    """A user with all that the memberships of this moment give; None for one who is gone."""
+    user = await rows.first(User, ("username", "is_staff"), Eq("id", user_id))
     if user is None:
         return None
-    memberships = await rows.select(Membership, ("team_id", "role"), Eq("user_id", token.user_id))
+    memberships = await rows.select(Membership, ("team_id", "role"), Eq("user_id", user_id))
     return Viewer(
-        user_id=token.user_id,
+        user_id=user_id,
         username=user.username,
         is_staff=user.is_staff,
         teams={membership.team_id: membership.role for membership in memberships},
-        token_id=token.id,
-        role_max=token.role,
-        project_id=token.project_id,
     )
 
 

@@ -10,7 +10,7 @@ from base.errors import Conflict
 from base.tracing import trace_id
 from models import DataSource, DataSourceStatus, Job, JobKind, JobStatus, JobStep
 from models.database import transaction
-from services import leases
+from services import leases, scripts
 from services.access import Viewer, find
 
 ENQUEUE_ATTEMPTS_MAX = 10
@@ -158,6 +158,8 @@ async def retry(viewer: Viewer | None, job_id: str) -> int:
                 told.get("batch_rows"),
                 incremental=bool(told.get("incremental", True)),
             )
+        elif job.kind is JobKind.SCRIPT:
+            again = await scripts.again(job, user_id)
         else:
             again = await enqueue(
                 kind=job.kind,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from base.credentials import Keyring
@@ -9,6 +10,12 @@ from base.net import Guard
 from base.settings import Settings
 from storage.snapshots.query import Rows
 from storage.store import ObjectStore
+
+EXAMINATIONS_MAX = 4  # scripts that one process has parsed at once
+
+
+def _examinations() -> asyncio.Semaphore:
+    return asyncio.Semaphore(EXAMINATIONS_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +27,6 @@ class Platform:
     store: ObjectStore
     guard: Guard
     rows: Rows = field(default_factory=Rows, compare=False)
+    examinations: asyncio.Semaphore = field(
+        default_factory=_examinations, compare=False, repr=False
+    )

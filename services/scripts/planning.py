@@ -1,0 +1,203 @@
+"""What a script job will do: its table, its snapshot, and the texts of its steps, as they are at this moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from base.errors import Conflict, InvalidInput, NotFound, PayloadTooLarge
+from base.tables import TableSchema
+from models import DataSource, Script, Snapshot, SnapshotStatus
+from services import values
+from services.scripts import memo
+from services.scripts.keys import any_key, unique_key
+from storage.snapshots.manifest import Manifest
+
+STEPS_MAX = 100
+BODIES_BYTES_MAX = 8 * 1024**2  # of all steps of one job
+SCRIPTS_AT_ONCE = 8  # whose bodies are read by one statement
+TABLES_SHOWN = 20  # in a message
+SOURCE_FIELD = "input.dataSourceId"
+STEPS_FIELD = "input.steps"
+TABLE_FIELD = "input.table"
+SNAPSHOT_FIELD = "input.snapshotId"
+
+
+@dataclass(frozen=True, slots=True)
+class StepGiven:
+    """A step as it is asked for. Steps run by `exec_order` and, where that is the same, as they stand in the input."""
+
+    key: str
+    exec_order: int = 0
+    parameters: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableWanted:
+    """The table that a job reads: of the current snapshot and the only one, where nothing else is said."""
+
+    name: str | None = None
+    schema: str | None = None
+    snapshot_pk: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedStep:
+    """A step with the text that it will run."""
+
+    key: str
+    exec_order: int
+    script_pk: int | None
+    body: str
+    sha256: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a job will do: over which table of which snapshot, and the steps in the order in which they run."""
+
+    source_pk: int
+    project_pk: int
+    snapshot_pk: int
+    table: tuple[str | None, str]
+    steps: tuple[PinnedStep, ...]
+
+    @property
+    def memo_key(self) -> str:
+        """See `services.scripts.memo`."""
+        steps = [(step.sha256, step.parameters) for step in self.steps]
+        return memo.memo_key(self.snapshot_pk, self.table, steps)
+
+
+def check_steps(steps: Sequence[StepGiven]) -> list[StepGiven]:
+    """The steps with their keys as they are stored, and an object of parameters each.
+
+    Raises InvalidInput and PayloadTooLarge with input paths of `createJob`.
+    """
+    values.bounded(steps, STEPS_FIELD, items_max=STEPS_MAX)
+    return [_checked(step, f"{STEPS_FIELD}[{index}]") for index, step in enumerate(steps)]
+
+
+async def plan(source: DataSource, steps: Sequence[StepGiven], wanted: TableWanted) -> Plan:
+    """What a job with these steps would do, with the scripts as they are now. The caller has checked who asks.
+
+    Raises NotFound, InvalidInput, PayloadTooLarge and Conflict with input paths of `createJob`.
+    """
+    checked = check_steps(steps)
+    snapshot = await _snapshot(source, wanted.snapshot_pk)
+    table = _table(Manifest.from_json(snapshot.manifest), wanted, source)
+    scripts = await _scripts(source.id, checked)
+    pinned = [
+        PinnedStep(
+            key=step.key,
+            exec_order=step.exec_order,
+            script_pk=scripts[step.key].id,
+            body=scripts[step.key].body,
+            sha256=scripts[step.key].sha256,
+            parameters=step.parameters,
+        )
+        for step in sorted(checked, key=lambda step: step.exec_order)
+    ]
+    if sum(len(step.body.encode()) for step in pinned) > BODIES_BYTES_MAX:
+        raise _too_large()
+    project_pk: int = source.project_id  # type: ignore[attr-defined]
+    return Plan(source.id, project_pk, snapshot.id, (table.schema, table.name), tuple(pinned))
+
+
+def _checked(step: StepGiven, field: str) -> StepGiven:
+    parameters = {} if step.parameters is None else step.parameters
+    if not isinstance(parameters, dict):
+        raise InvalidInput(
+            f"`{field}.parameters` has to be an object.",
+            hint='Name the parameters: `{"columns": ["a", "b"]}`.',
+            field=f"{field}.parameters",
+        )
+    values.document(parameters, f"{field}.parameters")
+    return StepGiven(any_key(step.key, f"{field}.key"), step.exec_order, parameters)
+
+
+async def _snapshot(source: DataSource, snapshot_pk: int | None) -> Snapshot:
+    """The snapshot that is named, else the current one."""
+    wanted = source.current_snapshot_id if snapshot_pk is None else snapshot_pk
+    found = None
+    if wanted is not None:
+        found = await Snapshot.get_or_none(id=wanted, data_source_id=source.id, removed_at=None)
+    if found is None:
+        if snapshot_pk is not None:
+            raise NotFound("There is no such snapshot.", field=SNAPSHOT_FIELD)
+        raise Conflict(
+            f"{source.name!r} has no snapshot yet.",
+            hint="Sync it with `syncDataSources` first.",
+            field=SOURCE_FIELD,
+        )
+    if found.status is not SnapshotStatus.PUBLISHED:
+        raise Conflict(
+            "The snapshot is held; scripts run over published ones.",
+            hint="Publish it with `releaseSnapshot`.",
+            field=SNAPSHOT_FIELD,
+        )
+    return found
+
+
+def _table(manifest: Manifest, wanted: TableWanted, source: DataSource) -> TableSchema:
+    tables = [stored.table for stored in manifest.tables]
+    fitting = [
+        table
+        for table in tables
+        if (wanted.name is None or table.is_called(wanted.name))
+        and (wanted.schema is None or table.schema == wanted.schema)
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    called = "" if wanted.name is None else f" {wanted.name!r}"
+    where = "" if wanted.schema is None else f" in the schema {wanted.schema!r}"
+    if not fitting:
+        problem = f"{source.name!r} has no table{called}{where}."
+    elif wanted.name is None:
+        problem = f"{source.name!r} has {len(fitting):,} tables{where}: say which in `table`."
+    else:
+        problem = f"{source.name!r} has several tables{called}: name the schema."
+    names = [table.qualified_name for table in fitting or tables]
+    shown = ", ".join(names[:TABLES_SHOWN]) + (", …" if len(names) > TABLES_SHOWN else "")
+    hint = f"It has {shown}." if shown else None
+    raise InvalidInput(problem, hint=hint, field=TABLE_FIELD)
+
+
+async def _scripts(source_pk: int, steps: Sequence[StepGiven]) -> Mapping[str, Script]:
+    """The scripts of the steps by key, whole; raises NotFound for the first step that has none."""
+    wanted = {unique_key(source_pk, step.key): step.key for step in steps}
+    rows = Script.filter(unique_key__in=list(wanted)).only("id", "unique_key")
+    pks = {wanted[row.unique_key]: row.id for row in await rows}
+    found: dict[str, Script] = {}
+    size = 0
+    for index, step in enumerate(steps):
+        if step.key not in pks:
+            raise _no_script(step.key, index)
+    keys = list(pks)
+    for begin in range(0, len(keys), SCRIPTS_AT_ONCE):
+        some = [pks[key] for key in keys[begin : begin + SCRIPTS_AT_ONCE]]
+        for script in await Script.filter(id__in=some):
+            found[script.key] = script
+            size += len(script.body.encode())
+        if size > BODIES_BYTES_MAX:
+            raise _too_large()
+    for index, step in enumerate(steps):
+        if step.key not in found:  # removed a moment ago
+            raise _no_script(step.key, index)
+    return found
+
+
+def _no_script(key: str, index: int) -> NotFound:
+    return NotFound(
+        f"The data source has no script {key!r}.",
+        hint="`DataSource.scripts` and `predefinedScripts` list those there are; bring it with `uploadScript`.",
+        field=f"{STEPS_FIELD}[{index}].key",
+    )
+
+
+def _too_large() -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"The scripts of one job have up to {BODIES_BYTES_MAX:,} bytes together.", field=STEPS_FIELD
+    )

@@ -1,0 +1,73 @@
+"""The scripts that ship with Headwater, kept as rows so that jobs find them as they find any other."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any
+
+from tortoise.exceptions import IntegrityError
+
+from base.errors import PlatformError
+from models import Script
+from models.database import transaction
+from services.platform import Platform
+from services.scripts.examining import Text, examine, hash_of
+from services.scripts.keys import PREDEFINED, unique_key
+
+FOLDER = "predefined"
+
+_log = logging.getLogger(__name__)
+
+
+async def install_predefined(platform: Platform) -> int:
+    """Bring the rows of the predefined scripts to what this release ships; how many were not yet so.
+
+    What is there already costs one statement. Several processes may do it at once. A script that cannot be looked at
+    is left out with a word in the log: a server without it is better than no server.
+    """
+    shipped = _shipped()
+    there = await Script.filter(data_source_id=None).only("id", "key", "sha256")
+    known = {script.key: script.sha256 for script in there}
+    gone = [script.id for script in there if script.key not in shipped]
+    changed = 0
+    for key, body in shipped.items():
+        if known.get(key) == hash_of(body):
+            continue
+        try:
+            text = await examine(platform, body, "body")
+        except PlatformError as error:
+            _log.error("the predefined script %s is not installed: %s", key, error.message)
+            continue
+        await _put(key, text)
+        changed += 1
+    if gone:
+        changed += await Script.filter(id__in=gone, data_source_id=None).delete()
+    return changed
+
+
+def _shipped() -> dict[str, str]:
+    """Bodies by key; those of files named `_…` are none."""
+    folder = resources.files(__package__).joinpath(FOLDER)
+    if not folder.is_dir():
+        return {}
+    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    return {
+        PREDEFINED + file.name.removesuffix(".py"): file.read_text(encoding="utf-8")
+        for file in files
+        if file.name.endswith(".py") and not file.name.startswith("_")
+    }
+
+
+async def _put(key: str, text: Text) -> None:
+    unique = unique_key(0, key)
+    columns: dict[str, Any] = {"body": text.body, "sha256": text.sha256, "contract": text.contract}
+    row = Script.filter(unique_key=unique)
+    if await row.update(**columns, updated_at=datetime.now(UTC)):
+        return
+    try:
+        async with transaction():
+            await Script.create(key=key, unique_key=unique, **columns)
+    except IntegrityError:
+        await row.update(**columns, updated_at=datetime.now(UTC))  # another process was first

@@ -1,0 +1,188 @@
+"""Script jobs: all that they will do is written down when they are made, so that nothing changes it any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from base.errors import Conflict, NotFound
+from base.tracing import trace_id
+from models import DataSource, Job, JobKind, JobStatus, JobStep, Script, Snapshot
+from services import dispatch, idempotency
+from services.access import Viewer, find
+from services.idempotency import Result
+from services.platform import Platform
+from services.scripts import memo
+from services.scripts.planning import (
+    SNAPSHOT_FIELD,
+    SOURCE_FIELD,
+    PinnedStep,
+    Plan,
+    StepGiven,
+    TableWanted,
+    check_steps,
+    plan,
+)
+
+
+async def create(
+    platform: Platform,
+    viewer: Viewer,
+    source_id: str,
+    steps: Sequence[StepGiven],
+    *,
+    table: str | None = None,
+    schema: str | None = None,
+    snapshot_id: str | None = None,
+    reuse: bool = True,
+    idempotency_key: str | None = None,
+) -> int:
+    """Queue a job that runs scripts over one table of a snapshot, or take the result of an earlier one; its key.
+
+    Raises NotFound, InvalidInput and PayloadTooLarge for what the input names, and Conflict where there is no snapshot.
+    """
+    source = await find(viewer, DataSource, source_id, field=SOURCE_FIELD)
+    checked = check_steps(steps)
+    given = {
+        "source": source_id,
+        "steps": [asdict(step) for step in checked],
+        "table": table,
+        "schema": schema,
+        "snapshot": snapshot_id,
+        "reuse": reuse,
+    }
+
+    async def prepare() -> Plan:
+        wanted = TableWanted(table, schema)
+        if snapshot_id is not None:
+            snapshot = await find(viewer, Snapshot, snapshot_id, field=SNAPSHOT_FIELD)
+            if snapshot.data_source_id != source.id:  # type: ignore[attr-defined]
+                raise NotFound(
+                    "There is no such snapshot of this data source.", field=SNAPSHOT_FIELD
+                )
+            wanted = replace(wanted, snapshot_pk=snapshot.id)
+        return await plan(source, checked, wanted)
+
+    async def commit(planned: Plan) -> Result:
+        job = await start(planned, viewer.user_id, reuse=reuse)
+        return {"job": job.id, "is_queued": not job.reused}
+
+    done = await idempotency.once(
+        platform, viewer, "createJob", idempotency_key, given, prepare=prepare, commit=commit
+    )
+    if done["is_queued"]:
+        await dispatch.wake()
+    job_pk: int = done["job"]
+    return job_pk
+
+
+async def start(
+    planned: Plan, creator_pk: int | None, *, reuse: bool, field: str | None = SOURCE_FIELD
+) -> Job:
+    """Queue the job in the caller's transaction; with `reuse` it may be over already, with an earlier one's result.
+
+    Raises Conflict, about `field`, where the source or the snapshot went away since. After the commit:
+    `dispatch.wake()`.
+    """
+    await _hold(planned, field)
+    key = planned.memo_key
+    found = await memo.earlier(key) if reuse else None
+    shape: dict[str, Any] = {
+        "kind": JobKind.SCRIPT,
+        "project_id": planned.project_pk,
+        "data_source_id": planned.source_pk,
+        "creator_id": creator_pk,
+        "options": {"table": list(planned.table), "reuse": reuse},
+        "input_snapshot_id": planned.snapshot_pk,
+        "memo_key": key,
+        "trace_id": trace_id(),
+    }
+    if found is None:
+        job = await Job.create(**shape)
+        await _write_steps(job, planned, {}, {})
+        return job
+    now = datetime.now(UTC)
+    over: dict[str, Any] = {
+        "status": JobStatus.SUCCEEDED,
+        "started_at": now,
+        "finished_at": now,
+    }
+    done = {name: getattr(found, name) for name in ("rows_done", "rows_total", "bytes_done")}
+    job = await Job.create(**shape, **over, **done, reused=True, snapshot_id=found.snapshot_id)
+    await _write_steps(job, planned, over, await memo.rows_of(found))
+    return job
+
+
+async def again(job: Job, creator_pk: int | None) -> Job:
+    """Queue a script job's work once more, in the caller's transaction: the same texts over the same snapshot.
+
+    Raises Conflict where the source or the snapshot is gone.
+    """
+    steps = await JobStep.filter(job_id=job.id).order_by("position")
+    schema, name = job.options["table"]
+    planned = Plan(
+        source_pk=job.data_source_id,  # type: ignore[attr-defined]
+        project_pk=job.project_id,  # type: ignore[attr-defined]
+        snapshot_pk=job.input_snapshot_id or 0,
+        table=(schema, name),
+        steps=tuple(
+            PinnedStep(
+                key=step.key,
+                exec_order=step.exec_order,
+                script_pk=step.script_id,  # type: ignore[attr-defined]
+                body=step.body or "",
+                sha256=step.sha256 or "",
+                parameters=step.parameters,
+            )
+            for step in steps
+        ),
+    )
+    return await start(planned, creator_pk, reuse=False, field="input.id")
+
+
+async def _hold(planned: Plan, field: str | None) -> None:
+    """Keep the source and the snapshot until the transaction ends: retention locks the source before it takes one."""
+    there = DataSource.filter(id=planned.source_pk, deleted_at=None, project__deleted_at=None)
+    held = DataSource.filter(id=planned.source_pk).select_for_update(no_key=True)
+    if await held.only("id").first() is None or not await there.exists():
+        raise Conflict("The data source of the job was deleted.", field=field)
+    snapshot = Snapshot.filter(
+        id=planned.snapshot_pk, data_source_id=planned.source_pk, removed_at=None
+    )
+    if not await snapshot.exists():
+        raise Conflict(
+            "The snapshot that the job reads is no longer kept.",
+            hint="Make a new job with `createJob`.",
+            field=field,
+        )
+
+
+async def _write_steps(
+    job: Job, planned: Plan, over: Mapping[str, Any], rows: Mapping[int, JobStep]
+) -> None:
+    """Insert the steps; those of a job that is `over` with the books of the one whose result it has."""
+    there = await _still_there(planned)
+    await JobStep.bulk_create(
+        JobStep(
+            job_id=job.id,
+            key=step.key,
+            exec_order=step.exec_order,
+            position=position,
+            script_id=step.script_pk if step.script_pk in there else None,
+            sha256=step.sha256,
+            parameters=step.parameters,
+            body=step.body,
+            rows_in=rows[position].rows_in if position in rows else None,
+            rows_out=rows[position].rows_out if position in rows else None,
+            **over,
+        )
+        for position, step in enumerate(planned.steps)
+    )
+
+
+async def _still_there(planned: Plan) -> set[int]:
+    """Keys of the scripts that nobody has removed since they were read: that takes the source, which is held."""
+    wanted = {step.script_pk for step in planned.steps if step.script_pk is not None}
+    return {script.id for script in await Script.filter(id__in=list(wanted)).only("id")}
