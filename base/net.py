@@ -8,11 +8,13 @@ table of the IANA registries; what no setting may open is listed here.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from pathlib import Path
 from typing import Any
 
 import ssrfguard
@@ -25,6 +27,7 @@ Lookup = Callable[..., Iterable[tuple[Any, ...]]]
 HOST_CHARACTERS_MAX = 253  # what DNS can carry
 PORT_MAX = 65_535
 ADDRESSES_MAX = 4  # of one name that are worth a try
+UNIX_PATH_BYTES_MAX = 107  # of the address of a unix socket
 
 _NEVER_NAMES = frozenset(
     {
@@ -236,3 +239,16 @@ def _closed(name: str) -> HostRefused:
         hint="Private networks are opened by HEADWATER_ALLOW_NETWORKS; this server's own services never are.",
         field="host",
     )
+
+
+@contextlib.contextmanager
+def unix_address(path: Path) -> Iterator[str]:
+    """An address for a unix socket whose path may be too long for one: by way of its open folder, on Linux."""
+    if len(os.fsencode(path)) <= UNIX_PATH_BYTES_MAX:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)

@@ -1,7 +1,8 @@
 """Opening the database: addresses, limits, the connection of the moment, and transactions."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -148,9 +149,38 @@ async def open(url: str, *, pool: int = POOL_DEFAULT) -> AsyncIterator[Database]
         await context.close_connections()
 
 
-def transaction() -> AbstractAsyncContextManager[TransactionalDBClient]:
+# What waits for the commit of the transaction that this context is in; None outside of one.
+_WAITING: ContextVar[list[Callable[[], None]] | None] = ContextVar("waiting", default=None)
+
+
+@asynccontextmanager
+async def transaction() -> AsyncIterator[TransactionalDBClient]:
     """A transaction for everything within; inside another one, a savepoint.
 
     On PostgreSQL a failed statement ends its transaction: what may fail and be caught goes into a nested one.
     """
-    return in_transaction()
+    outer = _WAITING.get()
+    calls: list[Callable[[], None]] = []
+    token = _WAITING.set(calls)
+    try:
+        async with in_transaction() as connection:
+            yield connection
+    finally:
+        _WAITING.reset(token)
+    if outer is not None:
+        outer.extend(calls)
+        return
+    for call in calls:
+        call()
+
+
+def after_commit(call: Callable[[], None]) -> None:
+    """Call this once the transaction around is committed, and never if it is not; at once outside of one.
+
+    For what must not be known before: wake-ups, hints. It has to be quick and must not raise.
+    """
+    waiting = _WAITING.get()
+    if waiting is None:
+        call()
+    else:
+        waiting.append(call)

@@ -46,7 +46,7 @@ async def enqueue(
                     await DataSource.filter(id=data_source_id).update(
                         status=DataSourceStatus.SYNCING, error=None
                     )
-                return await Job.create(
+                job = await Job.create(
                     kind=kind,
                     project_id=project_id,
                     data_source_id=data_source_id,
@@ -55,6 +55,8 @@ async def enqueue(
                     active_key=active_key,
                     trace_id=trace_id(),
                 )
+                await leases.touch(job.id)
+                return job
         except IntegrityError:
             running = await Job.get_or_none(active_key=active_key) if active_key else None
             if running is not None:
@@ -111,6 +113,7 @@ async def sync_anew(source: DataSource, creator_id: int | None, *, queue: bool) 
         progress_message="Starting over: the data source was changed.",
     )
     await JobStep.filter(job_id=active.id).delete()
+    await leases.touch(active.id)
     return active
 
 

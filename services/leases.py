@@ -8,18 +8,16 @@ clock or a partition changes nothing any more: its statements match no row and r
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
-import orjson
-
 from base.errors import PlatformError
-from models import Job, JobKind, JobStatus
-from models.database import Dialect, now_ms_sql, transaction
+from models import JobKind, JobStatus
+from models.database import transaction
+from services import progress
+from services.statements import dump, fetch, load
 
 DEATHS_MAX = 3  # attempts in a row, without progress, that ended their worker
 FAILURES_MAX = 5  # transient failures in a row, without progress
@@ -27,18 +25,10 @@ RESEND_MS = 5_000  # after which a due job that nobody claimed gets another wake
 WAKES_MAX = 100  # of one sweep
 EXPIRED_MAX = 100  # jobs that one sweep ends
 
-_STAMP: dict[Dialect, str] = {
-    "sqlite": "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000+00:00')",
-    "postgresql": "statement_timestamp()",
-}
-_NAME = re.compile(r"(?<!:):([a-z_]+)\b")
 _HELD = "id = :id AND worker = :worker AND fence = :fence"
 _ACTIVE = "status IN ('running', 'cancelling')"
 _TOUCH = "revision = revision + 1, changed_ms = {now}"
-_LINES: dict[Dialect, str] = {
-    "sqlite": "json_each(:lines) line",
-    "postgresql": "json_array_elements(CAST(:lines AS json)) WITH ORDINALITY line(value, key)",
-}
+_NAMES = "id, project_id"
 _ENDED = "active_key = NULL, checkpoint = NULL, worker = NULL, finished_at = {stamp}"
 
 
@@ -101,7 +91,7 @@ class LogEntry:
 
 async def claim(worker: str, lease_ms: int) -> Lease | None:
     """Take the best due job, or None: by priority, then whose team has the fewest running, then the oldest."""
-    rows = await _fetch(
+    rows = await fetch(
         """UPDATE jobs SET status = 'running', worker = :worker, attempts = attempts + 1, fence = fence + 1,
              lease_until_ms = {now} + :lease_ms, started_at = COALESCE(started_at, {stamp}),
              revision = revision + 1, changed_ms = {now}
@@ -118,6 +108,7 @@ async def claim(worker: str, lease_ms: int) -> Lease | None:
     if not rows:
         return None
     row = rows[0]
+    progress.changed(row["id"], row["project_id"])
     return Lease(
         job_id=row["id"],
         kind=JobKind(row["kind"]),
@@ -129,9 +120,14 @@ async def claim(worker: str, lease_ms: int) -> Lease | None:
         failures=row["failures"],
         lease_ms=lease_ms,
         trace_id=row["trace_id"],
-        options=_json(row["options"]) or {},
-        checkpoint=_json(row["checkpoint"]),
+        options=load(row["options"]) or {},
+        checkpoint=load(row["checkpoint"]),
     )
+
+
+async def touch(job_id: int) -> None:
+    """Let whoever watches see a job that was queued or changed in other ways than by its worker. In the transaction."""
+    _tell(await fetch(f"UPDATE jobs SET {_TOUCH} WHERE id = :id RETURNING {_NAMES}", id=job_id))
 
 
 async def heartbeat(lease: Lease) -> bool:
@@ -148,7 +144,7 @@ async def heartbeat(lease: Lease) -> bool:
 
 async def is_cancelled(lease: Lease) -> bool:
     """Whether the job is to be cancelled, without renewing anything; a read. Raises `LeaseLost`."""
-    rows = await _fetch(f"SELECT status FROM jobs WHERE {_HELD} AND {_ACTIVE}", **_keys(lease))
+    rows = await fetch(f"SELECT status FROM jobs WHERE {_HELD} AND {_ACTIVE}", **_keys(lease))
     if not rows:
         raise LeaseLost
     return bool(rows[0]["status"] == JobStatus.CANCELLING)
@@ -173,7 +169,7 @@ async def checkpoint(
         await _held(
             lease,
             f"{forgive}checkpoint = :state, lease_until_ms = {{now}} + :lease_ms, {_PROGRESS}",
-            state=_dump(state),
+            state=dump(state),
             lease_ms=lease.lease_ms,
             **_progress(progress),
         )
@@ -228,7 +224,7 @@ async def release(lease: Lease) -> None:
 
 async def expire(worker: str) -> int:
     """End the leases of a worker that is known to be dead; the next sweep hands its jobs on. Their number."""
-    rows = await _fetch(
+    rows = await fetch(
         f"UPDATE jobs SET lease_until_ms = 0 WHERE worker = :worker AND {_ACTIVE} RETURNING id",
         worker=worker,
     )
@@ -239,41 +235,44 @@ async def cancel(job_id: int) -> None:
     """Ask for a job to end. A queued one is CANCELLED at once, a running one when its worker sees it."""
     async with transaction():
         await _hold_source(job_id)
-        ended = await _fetch(
+        ended = await fetch(
             f"UPDATE jobs SET status = 'cancelled', cancel_requested = TRUE, {_ENDED}, {_TOUCH} "
-            "WHERE id = :id AND status = 'queued' RETURNING id",
+            f"WHERE id = :id AND status = 'queued' RETURNING {_NAMES}",
             id=job_id,
         )
+        _tell(ended)
         if ended:
             await settle_source(job_id, JobStatus.CANCELLED, None)
             return
-        await _fetch(
+        asked = await fetch(
             f"UPDATE jobs SET status = 'cancelling', cancel_requested = TRUE, {_TOUCH} "
-            "WHERE id = :id AND status = 'running' RETURNING id",
+            f"WHERE id = :id AND status = 'running' RETURNING {_NAMES}",
             id=job_id,
         )
+        _tell(asked)
 
 
 async def sweep() -> int:
     """Requeue or end jobs whose lease ran out; the number of wake-ups to send for jobs that are due and unclaimed."""
     overdue = f"{_ACTIVE} AND lease_until_ms < {{now}}"
     waiting = "status = 'queued' AND run_after_ms <= {now} AND woken_at_ms < {now} - CAST(:resend AS BIGINT)"
-    if not await _fetch(  # a read first: on SQLite it waits for nobody
+    if not await fetch(  # a read first: on SQLite it waits for nobody
         f"SELECT id FROM jobs WHERE ({overdue}) OR ({waiting}) LIMIT 1", resend=RESEND_MS
     ):
         return 0
-    await _fetch(
+    requeued = await fetch(
         f"""UPDATE jobs SET status = 'queued', deaths = deaths + 1, worker = NULL, run_after_ms = 0, woken_at_ms = 0,
               {_TOUCH}
-            WHERE {overdue} AND status = 'running' AND deaths + 1 < :deaths RETURNING id""",
+            WHERE {overdue} AND status = 'running' AND deaths + 1 < :deaths RETURNING {_NAMES}""",
         deaths=DEATHS_MAX,
     )
-    rest = await _fetch(
+    _tell(requeued)
+    rest = await fetch(
         f"SELECT id, status, fence FROM jobs WHERE {overdue} ORDER BY id LIMIT {EXPIRED_MAX}"
     )
     for row in rest:
         await _bury(row)
-    woken = await _fetch(
+    woken = await fetch(
         f"""UPDATE jobs SET woken_at_ms = {{now}} WHERE {waiting} AND id IN
             (SELECT id FROM jobs WHERE {waiting} ORDER BY id LIMIT {WAKES_MAX}) RETURNING id""",
         resend=RESEND_MS,
@@ -292,14 +291,13 @@ async def log_all(lease: Lease, entries: Sequence[LogEntry]) -> None:
     if not lines:
         return
     async with transaction():
-        await _fetch(
-            f"UPDATE jobs SET {_TOUCH} WHERE {_HELD} AND {_ACTIVE} RETURNING id", **_keys(lease)
-        )
-        await _fetch(
+        held = f"UPDATE jobs SET {_TOUCH} WHERE {_HELD} AND {_ACTIVE} RETURNING {_NAMES}"
+        _tell(await fetch(held, **_keys(lease)))
+        await fetch(
             f"""INSERT INTO job_logs (job_id, at, level, message, step)
                 SELECT j.id, {{stamp}}, line.value ->> 'level', line.value ->> 'message', line.value ->> 'step'
                 FROM jobs j CROSS JOIN {{lines}} WHERE j.{_HELD} ORDER BY line.key RETURNING id""",
-            lines=_dump(lines),
+            lines=dump(lines),
             **_keys(lease),
         )
 
@@ -320,19 +318,19 @@ async def settle_source(job_id: int, status: JobStatus, error: dict[str, Any] | 
         if status is JobStatus.FAILED
         else "CASE WHEN current_snapshot_id IS NULL THEN 'pending' ELSE 'synced' END"
     )
-    await _fetch(
+    await fetch(
         f"""UPDATE data_sources SET status = {new}, error = :error, updated_at = {{stamp}} WHERE status = 'syncing'
             AND id = (SELECT data_source_id FROM jobs WHERE id = :id AND kind = 'sync') RETURNING id""",
         id=job_id,
-        error=_dump(error),
+        error=dump(error),
     )
-    await _fetch(
+    await fetch(
         f"""UPDATE job_steps SET status = '{status.value}', finished_at = {{stamp}}, error = :error
             WHERE job_id = :id AND status = 'running' RETURNING id""",
         id=job_id,
-        error=_dump(error),
+        error=dump(error),
     )
-    await _fetch(
+    await fetch(
         """UPDATE job_steps SET status = 'cancelled', finished_at = {stamp}
             WHERE job_id = :id AND status = 'queued' RETURNING id""",
         id=job_id,
@@ -354,7 +352,7 @@ def _progress(progress: Progress) -> dict[str, Any]:
 
 async def _hold_source(job_id: int) -> None:
     """Lock the job's source before the job: whoever takes sources away locks them first, too, so nobody deadlocks."""
-    await _fetch(
+    await fetch(
         """SELECT id FROM data_sources
             WHERE id = (SELECT data_source_id FROM jobs WHERE id = :id) {for_update}""",
         id=job_id,
@@ -365,18 +363,19 @@ async def _end(lease: Lease, status: JobStatus, error: dict[str, Any] | None) ->
     async with transaction():
         await _hold_source(lease.job_id)
         await _held(
-            lease, f"status = '{status.value}', error = :error, {_ENDED}", error=_dump(error)
+            lease, f"status = '{status.value}', error = :error, {_ENDED}", error=dump(error)
         )
         await settle_source(lease.job_id, status, error)
 
 
 async def _give_back(lease: Lease, change: str, **values: Any) -> None:
-    rows = await _fetch(
+    rows = await fetch(
         f"""UPDATE jobs SET status = 'queued', worker = NULL, lease_until_ms = 0, woken_at_ms = 0, {change}, {_TOUCH}
-            WHERE {_HELD} AND status = 'running' RETURNING id""",
+            WHERE {_HELD} AND status = 'running' RETURNING {_NAMES}""",
         **values,
         **_keys(lease),
     )
+    _tell(rows)
     if not rows:
         await is_cancelled(lease)  # raises LeaseLost where that is the reason
         raise CancelRequested
@@ -392,21 +391,22 @@ async def _bury(row: dict[str, Any]) -> None:
     error = error_json(died) if status is JobStatus.FAILED else None
     async with transaction():
         await _hold_source(row["id"])
-        ended = await _fetch(
+        ended = await fetch(
             f"""UPDATE jobs SET status = '{status.value}', deaths = deaths + 1, error = :error, {_ENDED}, {_TOUCH}
-                WHERE id = :id AND fence = :fence AND status = :was AND lease_until_ms < {{now}} RETURNING id""",
+                WHERE id = :id AND fence = :fence AND status = :was AND lease_until_ms < {{now}} RETURNING {_NAMES}""",
             id=row["id"],
             fence=row["fence"],
             was=row["status"],
-            error=_dump(error),
+            error=dump(error),
         )
+        _tell(ended)
         if ended:
             await settle_source(row["id"], status, error)
 
 
 async def _change_step(lease: Lease, step: StepChange) -> None:
     over = step.status.is_terminal
-    await _fetch(
+    await fetch(
         f"""INSERT INTO job_steps (job_id, key, exec_order, position, parameters, status, rows_in, rows_out, error,
               started_at, finished_at)
             VALUES (:id, :key, :position, :position, '{{{{}}}}', :status, :rows_in, :rows_out, :error,
@@ -420,7 +420,7 @@ async def _change_step(lease: Lease, step: StepChange) -> None:
         status=step.status.value,
         rows_in=step.rows_in,
         rows_out=step.rows_out,
-        error=_dump(error_json(step.error)) if step.error else None,
+        error=dump(error_json(step.error)) if step.error else None,
     )
 
 
@@ -436,49 +436,19 @@ async def _held(
     `shows` says that somebody who watches the job is to see it.
     """
     touch = f", {_TOUCH}" if shows else ""
-    rows = await _fetch(
+    rows = await fetch(
         f"UPDATE jobs SET {change}{touch} WHERE {_HELD} AND {_ACTIVE} RETURNING {returning}",
         **values,
         **_keys(lease),
     )
     if not rows:
         raise LeaseLost
+    if shows:
+        progress.changed(lease.job_id, lease.project_id)
     return rows[0]
 
 
-async def _fetch(text: str, **values: Any) -> list[dict[str, Any]]:
-    """Run a statement with `:named` values, `{now}` and `{stamp}`; its rows."""
-    connection = Job._meta.db  # noqa: SLF001 - Tortoise keeps the connection of the moment there
-    dialect: Dialect = "sqlite" if connection.capabilities.dialect == "sqlite" else "postgresql"
-    statement, names = _compile(dialect, text)
-    rows: list[dict[str, Any]] = await connection.execute_query_dict(
-        statement, [values[name] for name in names]
-    )
-    return rows
-
-
-@lru_cache(maxsize=256)
-def _compile(dialect: Dialect, text: str) -> tuple[str, tuple[str, ...]]:
-    is_postgresql = dialect == "postgresql"  # on SQLite one transaction writes at a time
-    text = text.format(
-        now=now_ms_sql(dialect),
-        stamp=_STAMP[dialect],
-        lines=_LINES[dialect],
-        for_update="FOR NO KEY UPDATE" if is_postgresql else "",
-        skip_locked="FOR UPDATE OF j SKIP LOCKED" if is_postgresql else "",
-    )
-    names = tuple(dict.fromkeys(_NAME.findall(text)))
-    sign = "$" if is_postgresql else "?"
-    return _NAME.sub(lambda found: f"{sign}{names.index(found[1]) + 1}", text), names
-
-
-def _text(name: str) -> str:
-    return f"CAST(:{name} AS TEXT)"  # PostgreSQL cannot tell the type of a value in a SELECT list
-
-
-def _dump(value: Any) -> str | None:
-    return None if value is None else orjson.dumps(value).decode()
-
-
-def _json(value: Any) -> Any:
-    return orjson.loads(value) if isinstance(value, str | bytes) else value
+def _tell(jobs: Sequence[dict[str, Any]]) -> None:
+    """Hint that these jobs have changed, once that is committed."""
+    for job in jobs:
+        progress.changed(job["id"], job["project_id"])

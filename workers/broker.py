@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections.abc import Sequence
@@ -20,11 +19,11 @@ from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware
 
 from base.errors import ConnectionFailed
+from base.net import unix_address
 from base.settings import Settings
 
 QUEUE = "headwater"
 SOCKET_FILE = "worker.sock"
-SOCKET_PATH_BYTES_MAX = 107  # of a unix socket's address
 CONNECT_SECONDS = 3
 DATAGRAM_BYTES = 64
 REDIS_HEARTBEAT_MS = 15_000  # after which the wake-ups of a dead worker go to another
@@ -113,7 +112,7 @@ class EmbeddedBroker(StubBroker):
     def listen(self) -> None:
         """Take the socket over and receive on it from now on, in a thread."""
         self._path.unlink(missing_ok=True)
-        with _short(self._path) as address:
+        with unix_address(self._path) as address:
             self._socket.bind(address)
         self._path.chmod(0o600)
         self._socket.setblocking(True)
@@ -126,7 +125,7 @@ class EmbeddedBroker(StubBroker):
         """Queue a message here, or send a wake-up to the worker."""
         if self._listening:
             return super().enqueue(message, delay=delay)
-        with suppress(OSError), _short(self._path) as address:
+        with suppress(OSError), unix_address(self._path) as address:
             self._socket.sendto(message.actor_name.encode()[:DATAGRAM_BYTES], address)
         return message
 
@@ -145,24 +144,6 @@ class EmbeddedBroker(StubBroker):
                 return
             for queue in self.get_declared_queues() if actor in self.actors else ():
                 super().enqueue(self.actors[actor].message().copy(queue_name=queue))
-
-
-class _short:  # noqa: N801 - used as a function
-    """An address for a unix socket whose path may be too long for one: by way of its open folder, on Linux."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._folder: int | None = None
-
-    def __enter__(self) -> str:
-        if len(os.fsencode(self._path)) <= SOCKET_PATH_BYTES_MAX:
-            return str(self._path)
-        self._folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        return f"/proc/self/fd/{self._folder}/{self._path.name}"
-
-    def __exit__(self, *_: object) -> None:
-        if self._folder is not None:
-            os.close(self._folder)
 
 
 __all__ = ["QUEUE", "ConnectionClosed", "EmbeddedBroker", "ping", "set_broker"]
