@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 import strawberry
 
 from base import tracing
-from base.errors import Forbidden, Unauthenticated
+from base.errors import Forbidden, QueryTooComplex, Unauthenticated
 from graph.loaders import Loaders
 from graph.permissions import NEEDS, Needs, Permission
 from models import Role
 from services.access import Viewer
 from services.platform import Platform
+
+TEXT_BYTES_MAX = 32 * 1024**2  # of scripts that one operation reads
 
 
 @dataclass(slots=True)
@@ -29,11 +31,21 @@ class Context:
     # Arguments of resolvers, by the ids of the field nodes that gave them (`graph.siblings`).
     shared: dict[tuple[int, ...], dict[str, Any]] = field(default_factory=dict)
     deadline: asyncio.Timeout | None = None
+    text_bytes: int = 0
 
     def allow(self, seconds: float) -> None:
         """Give the operation this long from now on, for a field that has to read a whole file."""
         if self.deadline is not None:
             self.deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    def spend_text(self, size_bytes: int) -> None:
+        """Count bytes of texts that the operation reads; raises QueryTooComplex over `TEXT_BYTES_MAX` in all."""
+        self.text_bytes += size_bytes
+        if self.text_bytes > TEXT_BYTES_MAX:
+            raise QueryTooComplex(
+                f"The scripts' texts that are asked for have more than {TEXT_BYTES_MAX:,} bytes.",
+                hint="Ask for `body` of fewer at once; `sha256` tells which of them changed.",
+            )
 
     def admit(self, needs: Needs) -> None:
         """Raise Unauthenticated or Forbidden unless the viewer may run what declares `needs`."""

@@ -31,6 +31,8 @@ SENSITIVE = frozenset(
         "presignDataSource",
         "createApiToken",
         "uploadFile",
+        "uploadScript",
+        "createJob",
         "createUpload",
         "completeUpload",
     }

@@ -27,6 +27,8 @@ from graph.permissions import undeclared
 from graph.projects.mutations import ProjectMutations
 from graph.projects.queries import ProjectQueries
 from graph.scalars import SCALARS
+from graph.scripts.mutations import ScriptMutations
+from graph.scripts.queries import ScriptQueries
 from graph.siblings import share_arguments
 from graph.snapshots.diffs import DiffQueries
 from graph.snapshots.mutations import SnapshotMutations
@@ -41,6 +43,7 @@ _QUERIES = (
     DatasetQueries,
     SourceQueries,
     UploadQueries,
+    ScriptQueries,
     JobQueries,
     DiffQueries,
 )
@@ -51,6 +54,7 @@ _MUTATIONS = (
     UploadMutations,
     SourceMutations,
     SnapshotMutations,
+    ScriptMutations,
     JobMutations,
 )
 

@@ -21,6 +21,8 @@ from models import (
     PartUpload,
     Project,
     Role,
+    Script,
+    ScriptContract,
     Snapshot,
     Team,
     Upload,
@@ -135,6 +137,32 @@ async def make_job(source: DataSource | None = None, **values: Any) -> Job:
         data_source=source,
         **shape | values,
     )
+
+
+async def make_script(
+    source: DataSource | None = None, key: str | None = None, body: str = "", **values: Any
+) -> Script:
+    """A script of a source that leaves the table as it is, where no body is given."""
+    source = source or await make_source()
+    key = key or f"script-{next(_numbers)}.py"
+    body = body or "def run(df):\n    return df\n"
+    shape: dict[str, Any] = {
+        "contract": ScriptContract.DATAFRAME,
+        "sha256": hashlib.sha256(body.encode()).hexdigest(),
+    }
+    return await Script.create(
+        data_source=source, key=key, unique_key=f"{source.id}/{key}", body=body, **shape | values
+    )
+
+
+async def make_predefined(key: str = "local:same", body: str = "", **values: Any) -> Script:
+    """A predefined script that leaves the table as it is, where no body is given."""
+    body = body or "def run(df):\n    return df\n"
+    shape: dict[str, Any] = {
+        "contract": ScriptContract.DATAFRAME,
+        "sha256": hashlib.sha256(body.encode()).hexdigest(),
+    }
+    return await Script.create(key=key, unique_key=f"/{key}", body=body, **shape | values)
 
 
 async def make_script_job(

@@ -8,10 +8,10 @@ import strawberry
 
 from graph.context import Info
 from graph.fields import mutation, one
-from graph.jobs.inputs import CancelJobInput, RetryJobInput
+from graph.jobs.inputs import CancelJobInput, CreateJobInput, RetryJobInput
 from graph.jobs.types import Job
 from models import Role
-from services import dispatch, jobs
+from services import dispatch, jobs, scripts
 
 
 @strawberry.type(description="A job.")
@@ -25,6 +25,33 @@ class JobPayload:
 @strawberry.type
 class JobMutations:
     """Root fields."""
+
+    @mutation(needs=Role.EXECUTE)
+    @staticmethod
+    async def create_job(
+        info: Info,
+        input: Annotated[CreateJobInput, strawberry.argument(description="What to run.")],
+    ) -> JobPayload:
+        """Run scripts over a table of a data source, in the background; the result is a derived snapshot of it.
+
+        The texts of the scripts and the snapshot are those of now, whatever becomes of them later. Where an earlier job
+        had the same, its result is taken and the job is SUCCEEDED at once (`Job.reused`).
+        """
+        pk = await scripts.create(
+            info.context.platform,
+            info.context.actor(info),
+            input.data_source_id,
+            [
+                scripts.StepGiven(step.key, step.exec_order or 0, step.parameters)
+                for step in input.steps
+            ],
+            table=input.table,
+            schema=input.schema,
+            snapshot_id=input.snapshot_id,
+            reuse=input.reuse is not False,
+            idempotency_key=input.idempotency_key,
+        )
+        return JobPayload(pk=pk)
 
     @mutation(needs=Role.EXECUTE)
     @staticmethod

@@ -16,15 +16,17 @@ from graph.enums import Direction, JobKind, JobStatus
 from graph.fields import Node, column, derived, link, node, returns
 from graph.filters import key_is, one_of
 from graph.pages import After, Listing, PageInfo, PageRow, Sort, page_below, window
-from graph.scalars import BigInt, DateTime, rfc3339
+from graph.scalars import JSON, BigInt, DateTime, rfc3339
+from graph.scripts.texts import text_of
 from graph.selection import Selection, read, shape_of
 from graph.snapshots.types import Snapshot
 from models import rows
-from models.rows import Condition, Order, Pick, Row
+from models.rows import Condition, IsNull, Order, Pick, Row
 
 if TYPE_CHECKING:
     from graph.access.types import User
     from graph.projects.types import Project
+    from graph.scripts.types import Script
     from graph.sources.types import DataSource
 
 LOG_LINES = 200
@@ -112,8 +114,10 @@ class JobStep:
 
     model: ClassVar[type[models.JobStep]] = models.JobStep
 
-    key: str = column("What the step is about: the name of a sync's table.")
-    exec_order: int = column("Its place in the order of execution.")
+    key: str = column("What the step is about: the name of a sync's table, the key of a script.")
+    exec_order: int = column(
+        "Its place in the order of execution; steps with the same one run in the order of the job's input."
+    )
     status: JobStatus = column("Where it is.")
     started_at: DateTime | None = column("When it began.")
     finished_at: DateTime | None = column("When it ended.")
@@ -122,6 +126,21 @@ class JobStep:
     error: SourceError | None = derived(
         "Why it failed.", stored_error, Pick("stored_error", "error", str)
     )
+    script: Annotated[Script, strawberry.lazy("graph.scripts.types")] | None = link(
+        "The script that it was made from, as that is now; null for a sync's step, and once the script is deleted.",
+        "script_id",
+        scoped=True,
+    )
+    parameters: JSON = column("What its script finds in `context.parameters`: an object.")
+    sha256: str | None = column(
+        "The SHA-256 of the text that it runs, in hex; null for a sync's step."
+    )
+
+    @returns(str | None)
+    @staticmethod
+    def body(parent: strawberry.Parent[Any], info: Info) -> Awaitable[Any]:
+        """The text that it runs: that of its script when the job was made. Null for a sync's step."""
+        return text_of(info, models.JobStep, parent.pk)
 
 
 @strawberry.type(description="One line of a job's log.")
@@ -191,11 +210,19 @@ class Job(Node):
         Pick("stored_error", "error", str),
     )
     snapshot: Snapshot | None = link("What it committed.", "snapshot_id", scoped=True)
+    input_snapshot: Snapshot | None = link(
+        "The snapshot that a script job reads; null for a sync, and once it is no longer kept.",
+        "input_snapshot_id",
+        scoped=True,
+    )
+    reused: bool = column(
+        "Whether it took the result of an earlier job with the same scripts, parameters and snapshot; it ran nothing."
+    )
 
     @returns(list[JobStep])
     @staticmethod
     def steps(parent: strawberry.Parent[Any], info: Info) -> Awaitable[Sequence[Row]]:
-        """Its steps in execution order; a sync has one per table."""
+        """Its steps in execution order; a sync has one per table, a script job one per script that it runs."""
         return load(info, parent.pk, partial(_steps, info))
 
     @returns(LogPage)
@@ -232,10 +259,12 @@ class JobFilter:
 
 
 def job_conditions(filter: JobFilter | None) -> list[Condition]:
-    """The conditions of a `JobFilter`."""
+    """The conditions of a `JobFilter`. A partition of another job's work is in no list."""
+    listed = IsNull("parent_id")
     if filter is None:
-        return []
+        return [listed]
     return [
+        listed,
         *key_is("project_id", "project", filter.project_id),
         *key_is("data_source_id", "datasource", filter.data_source_id),
         *one_of("kind", filter.kind, "filter.kind"),
@@ -250,7 +279,7 @@ async def _steps(info: Info, jobs: Sequence[int]) -> Mapping[int, list[Row]]:
             picks,
             parent="job_id",
             parents=jobs,
-            order=Order(("exec_order", "id")),
+            order=Order(("position", "id")),
             limit=STEPS_MAX,
         )
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 import orjson
 import strawberry
 
 import models
+from graph.context import Info, load
 from graph.enums import ColumnType, SnapshotStatus, expose
-from graph.fields import Node, column, derived, link, node
+from graph.fields import Node, column, derived, link, node, returns
 from graph.scalars import JSON, BigInt, DateTime, rfc3339
+from graph.selection import Selection, by_keys, shape_of
 from graph.snapshots.tables import Table, stored_tables
-from models.rows import Pick
+from models.rows import Pick, Row
+from services.access import visible
 
 if TYPE_CHECKING:
     from graph.jobs.types import Job
@@ -165,7 +170,7 @@ class Snapshot(Node):
         "The data source whose data it holds.", "data_source_id"
     )
     job: Annotated[Job, strawberry.lazy("graph.jobs.types")] | None = link(
-        "The sync that committed it; null for a restored one, and once the job's record is gone.",
+        "The sync or script job that committed it; null for a restored one, and once the job's record is gone.",
         "job_id",
         scoped=True,
     )
@@ -181,8 +186,12 @@ class Snapshot(Node):
         _drift,
         Pick("drifted", "drift", str),
     )
+    is_derived: bool = column(
+        "Whether scripts made it, of a table of another snapshot. It is read as any other, and never the current one."
+    )
     base: Annotated[Snapshot, strawberry.lazy("graph.snapshots.types")] | None = link(
-        "The one that was current when it was made; null for the first, and once that is no longer kept.",
+        "The one that was current when it was made, of a derived one the one that it was made of; null for the first, "
+        "and once that is no longer kept.",
         "base_id",
         scoped=True,
     )
@@ -198,7 +207,25 @@ class Snapshot(Node):
         "Its tables, in the source's order.", stored_tables, Pick("manifest", "manifest", str)
     )
     receipt: SyncReceipt = derived(
-        "The books of the sync that committed it.",
+        "The books of the sync or script job that committed it.",
         _receipt,
         Pick("books", "receipt", str),
     )
+
+    @returns(
+        Annotated["Snapshot", strawberry.lazy("graph.snapshots.types")] | None,
+        "is_derived",
+        "base_id",
+    )
+    @staticmethod
+    def derived_from(parent: strawberry.Parent[Any], info: Info) -> Awaitable[Row | None] | None:
+        """The one that it was made of by scripts; null for a sync's, and once that is no longer kept."""
+        if not parent.is_derived or parent.base_id is None:
+            return None
+        return load(info, parent.base_id, partial(_sources_of, info))
+
+
+async def _sources_of(info: Info, keys: Sequence[int]) -> Mapping[int, Row]:
+    viewer = info.context.viewer
+    scope = visible(viewer, models.Snapshot) if viewer else []
+    return await by_keys(viewer, shape_of(Snapshot), keys, Selection.of(info), *scope)

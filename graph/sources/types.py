@@ -25,6 +25,7 @@ from graph.jobs.types import (
 )
 from graph.pages import After, Connection, First, Listing, PageRow, Sort, Which, page_below, window
 from graph.scalars import JSON, BigInt, DateTime, json_text
+from graph.scripts.types import Script, scripts_of
 from graph.selection import Selection, read, shape_of
 from graph.serialized import Serialized
 from graph.snapshots.tables import Table, TableRow, found_tables, stored_tables
@@ -126,6 +127,11 @@ class DataSource(Node):
         "held_snapshot_id",
         scoped=True,
     )
+    derived_snapshot: Snapshot | None = link(
+        "The newest snapshot that a script job made of one of its tables; null where there is none.",
+        "derived_snapshot_id",
+        scoped=True,
+    )
 
     @returns(list[Table], _CURRENT)
     @staticmethod
@@ -180,12 +186,18 @@ class DataSource(Node):
     def snapshots(
         parent: strawberry.Parent[Any], info: Info, first: First = None, after: After = None
     ) -> Awaitable[PageRow]:
-        """Its snapshots, newest first."""
+        """Its snapshots, newest first, derived ones among them."""
         conditions = (IsNull("removed_at"),)
         listing = Listing(
             Snapshot, _NEWEST_SNAPSHOT_FIRST, window(first, after), conditions, "data_source_id"
         )
         return page_below(info, listing, parent.pk)
+
+    @returns(list[Script])
+    @staticmethod
+    def scripts(parent: strawberry.Parent[Any], info: Info) -> Awaitable[Sequence[Row]]:
+        """Its scripts, by their keys; up to 500. `predefinedScripts` lists those that are there for all."""
+        return load(info, parent.pk, partial(scripts_of, info))
 
     @returns(Connection[Job])
     @staticmethod

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
-from starlette.datastructures import UploadFile
 
-from base.errors import InvalidInput
 from graph.context import Info
 from graph.fields import mutation
 from graph.uploads.inputs import CompleteUploadInput, CreateUploadInput, UploadFileInput
+from graph.uploads.streams import stream
 from graph.uploads.types import CreateUploadPayload, UploadPayload
 from models import Role
 from services import part_uploads, uploads
 
-CHUNK_BYTES = 1024**2
 COMPLETE_SECONDS_MAX = 1800.0  # the whole file is read once, for its hash
 
 
@@ -34,20 +31,14 @@ class UploadMutations:
 
         It stays, connected or not: files that no data source uses are not removed.
         """
-        file: object = input.file
-        if not isinstance(file, UploadFile):
-            raise InvalidInput(
-                "`input.file` has to be a file.",
-                hint="Send the operation as multipart/form-data: "
-                "https://github.com/jaydenseric/graphql-multipart-request-spec",
-                field="input.file",
-            )
+        file: Any = input.file
+        chunks = stream(file, "input.file")
         stored = await uploads.receive(
             info.context.platform,
             info.context.actor(info),
             input.project_id,
             file.filename,
-            _chunks(file),
+            chunks,
         )
         return UploadPayload.of(stored)
 
@@ -88,9 +79,3 @@ class UploadMutations:
             [(part.number, part.etag) for part in input.parts],
         )
         return UploadPayload.of(stored)
-
-
-async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:
-    await file.seek(0)  # the same file may stand at several places of a request
-    while chunk := await file.read(CHUNK_BYTES):
-        yield chunk

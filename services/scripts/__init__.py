@@ -1,7 +1,7 @@
 """Scripts: Python that users bring for a data source, those that ship with Headwater, and the jobs that run them."""
 
 from services.scripts.keys import KEY_CHARS_MAX, PREDEFINED
-from services.scripts.planning import STEPS_MAX, StepGiven, TableWanted, plan
+from services.scripts.planning import STEPS_MAX, StepGiven, TableWanted, check_steps, plan
 from services.scripts.shipped import install_predefined
 from services.scripts.starting import again, create, start
 from services.scripts.storing import BODY_BYTES_MAX, SCRIPTS_MAX, delete, upload
@@ -15,6 +15,7 @@ __all__ = [
     "StepGiven",
     "TableWanted",
     "again",
+    "check_steps",
     "create",
     "delete",
     "install_predefined",

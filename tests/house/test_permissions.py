@@ -50,6 +50,8 @@ NEEDED: dict[str, Needs] = {
     "dataSource": Role.READ,
     "dataSources": Role.READ,
     "snapshotDiff": Role.READ,
+    "script": Role.READ,
+    "predefinedScripts": Role.READ,
     "job": Role.READ,
     "jobs": Role.READ,
     "createTeam": Role.ADMIN,
@@ -78,6 +80,9 @@ NEEDED: dict[str, Needs] = {
     "restoreSnapshot": Role.WRITE,
     "releaseSnapshot": Role.WRITE,
     "discardSnapshot": Role.WRITE,
+    "uploadScript": Role.WRITE,
+    "deleteScript": Role.WRITE,
+    "createJob": Role.EXECUTE,
     "cancelJob": Role.EXECUTE,
     "retryJob": Role.EXECUTE,
 }
@@ -85,7 +90,9 @@ NEEDED: dict[str, Needs] = {
 # A valid call of each root field that takes an id, with every id in it, by someone who may.
 CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     "node": lambda w: {"id": w.datasource},
-    "nodes": lambda w: {"ids": [w.project, w.datasource, w.job, w.snapshot, w.token, w.team]},
+    "nodes": lambda w: {
+        "ids": [w.project, w.datasource, w.job, w.script, w.snapshot, w.token, w.team]
+    },
     "team": lambda w: {"id": w.team},
     "project": lambda w: {"id": w.project},
     "projects": lambda w: {"filter": {"teamId": w.team}},
@@ -94,6 +101,7 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     "dataSource": lambda w: {"id": w.datasource},
     "dataSources": lambda w: {"filter": {"projectId": w.project}},
     "snapshotDiff": lambda w: {"from": w.snapshot, "to": w.held_snapshot},
+    "script": lambda w: {"id": w.script},
     "job": lambda w: {"id": w.job},
     "jobs": lambda w: {"filter": {"projectId": w.project, "dataSourceId": w.datasource}},
     "setTeamMember": lambda w: {
@@ -135,6 +143,17 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     "restoreSnapshot": lambda w: {"input": {"id": w.snapshot}},
     "releaseSnapshot": lambda w: {"input": {"id": w.held_snapshot}},
     "discardSnapshot": lambda w: {"input": {"id": w.held_snapshot}},
+    "uploadScript": lambda w: {
+        "input": {"dataSourceId": w.datasource, "key": w.script_key, "body": "df = df.head()"}
+    },
+    "deleteScript": lambda w: {"input": {"id": w.script}},
+    "createJob": lambda w: {
+        "input": {
+            "dataSourceId": w.datasource,
+            "snapshotId": w.snapshot,
+            "steps": [{"key": w.script_key}],
+        }
+    },
     "cancelJob": lambda w: {"input": {"id": w.job}},
     "retryJob": lambda w: {"input": {"id": w.job}},
 }

@@ -9,9 +9,11 @@ from typing import Any
 from starlette.datastructures import UploadFile
 
 from base.ids import public_id
+from base.tables import TableSchema
 from models import ApiToken, DataSource, JobStatus, Role, SnapshotStatus, Team, User
 from services.access import Viewer
 from services.platform import Platform
+from storage.snapshots.manifest import Manifest, StoredTable
 from tests import factories
 from tests.services.places import make_place, put_parts, put_upload
 
@@ -30,6 +32,8 @@ class World:
     snapshot: str
     held_snapshot: str
     job: str
+    script: str
+    script_key: str
     token: str
     object_key: str
     upload: str
@@ -55,7 +59,7 @@ class World:
 
 
 async def make_world(platform: Platform) -> World:
-    """A world with a synced file, a failed job, a held snapshot, and a second dataset without sources."""
+    """A world with a synced file, a script for it, a failed job, a held snapshot, and a second dataset without sources."""
     place = await make_place()
     stored = await put_upload(platform, place.project)
     source = await factories.make_source(
@@ -64,7 +68,9 @@ async def make_world(platform: Platform) -> World:
         settings={"object_key": stored.object_key, "file_name": stored.file_name},
     )
     job = await factories.make_job(source, status=JobStatus.FAILED)
-    snapshot = await factories.make_snapshot(source, job=job, manifest={"tables": []})
+    tables = Manifest((StoredTable(TableSchema("rain", ()), ()),)).to_json()
+    snapshot = await factories.make_snapshot(source, job=job, manifest=tables)
+    script = await factories.make_script(source)
     waiting = await factories.make_snapshot(
         source, status=SnapshotStatus.HELD, manifest={"tables": []}
     )
@@ -84,6 +90,8 @@ async def make_world(platform: Platform) -> World:
         snapshot=public_id("snapshot", snapshot.id),
         held_snapshot=public_id("snapshot", waiting.id),
         job=public_id("job", job.id),
+        script=public_id("script", script.id),
+        script_key=script.key,
         token=public_id("token", token.id),
         object_key=stored.object_key,
         upload=upload.id,
