@@ -7,6 +7,7 @@ import ctypes
 import errno
 import gc
 import importlib
+import json
 import math
 import os
 import pickle
@@ -23,13 +24,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from base import isolation
 from base.errors import PlatformError, StorageFull
+from base.isolation import Isolation
 
-FRAME = struct.Struct("!BQ")  # kind, length of the pickle that follows
+FRAME = struct.Struct("!BQ")  # kind, length of what follows
 MESSAGE, RESULT, ERROR, BUG = range(4)
 STATUS = struct.Struct(
     "!iQ?"
 )  # as `os.wait4` gives it; peak of memory in bytes; whether it said to get none
+BUG_CHARACTERS_MAX = 20_000  # of a traceback that a child tells
 _PR_SET_PDEATHSIG = 1
 _SAID_BYTES = 4096  # the tail of what a child printed: only to tell why it died, never shown
 _PIPE_BYTES = 1024**2  # more than a pipe holds
@@ -59,7 +63,8 @@ class LimitExceeded(ChildDied):
 class Limits:
     """What one child may use. `memory_bytes` is address space, `file_bytes` the size of each file it writes.
 
-    No `cpu_seconds`: as many as there are in `wall_seconds` on all processors.
+    No `cpu_seconds`: as many as there are in `wall_seconds` on all processors. `threads` counts in an isolated child,
+    where every thread but the first is a library's or a script's.
     """
 
     wall_seconds: float = 60
@@ -67,6 +72,7 @@ class Limits:
     cpu_seconds: int | None = None
     file_bytes: int = 16 * 1024**3
     open_files: int = 512
+    threads: int = 256
 
     @property
     def effective_cpu_seconds(self) -> int:
@@ -74,20 +80,34 @@ class Limits:
         return self.cpu_seconds or math.ceil(self.wall_seconds) * (os.cpu_count() or 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a child is to do. `is_plain`: it answers in JSON, for what it runs may be hostile."""
+
+    function: str
+    args: tuple[object, ...]
+    limits: Limits
+    talks: bool
+    isolation: Isolation | None = None
+    is_limited_allowed: bool = False
+    is_plain: bool = False
+
+
 class Channel:
     """A child's way to tell its parent something before it ends. Thread-safe; blocks while the parent is busy."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, *, is_plain: bool = False) -> None:
         self._connection = connection
+        self._is_plain = is_plain
         self._lock = threading.Lock()
 
     def send(self, message: object) -> None:
-        """Send one message: plain values, or instances of our own classes."""
+        """Send one message: plain values, or instances of our own classes; of a plain child, what JSON knows."""
         self.answer(MESSAGE, message)
 
     def answer(self, kind: int, value: object) -> None:
         """Send one frame."""
-        body = pickle.dumps(value)
+        body = json.dumps(_plain(value)).encode() if self._is_plain else pickle.dumps(value)
         with self._lock:
             self._connection.sendall(FRAME.pack(kind, len(body)) + body)
 
@@ -97,6 +117,7 @@ def serve_forks(control_fd: int, preload: Sequence[str]) -> None:
     for name in preload:
         with contextlib.suppress(ImportError):  # the child that needs it says so better
             importlib.import_module(name)
+    isolation.runtime()  # found once, for all children
     gc.collect()
     gc.freeze()  # children share these pages
     _ForkServer(socket.socket(fileno=control_fd)).serve()
@@ -220,7 +241,7 @@ class _ForkServer:
             os.dup2(errors_end, 2)
             os.close(errors_end)
             if os.getppid() == server:
-                _work(connection)
+                _work(connection, server)
         finally:
             os._exit(0)
 
@@ -245,7 +266,7 @@ class _ForkServer:
             child.close()
 
 
-def _work(connection: socket.socket) -> None:
+def _work(connection: socket.socket, server: int) -> None:
     """A child's life: read the work, take on the limits, do it, answer."""
     channel = Channel(connection)
     with connection.makefile("rb") as incoming:
@@ -253,14 +274,37 @@ def _work(connection: socket.socket) -> None:
         body = incoming.read(length)
     limits: Limits | None = None
     try:
-        where, args, limits, talks = pickle.loads(body)  # noqa: S301 - the parent's own
+        work: Work = pickle.loads(body)  # noqa: S301 - the parent's own
+        limits = work.limits
+        channel = Channel(connection, is_plain=work.is_plain)
         _limit(limits)
-        module, _, name = where.partition(":")
+        module, _, name = work.function.partition(":")
         function = getattr(importlib.import_module(module), name)
-        channel.answer(RESULT, function(channel, *args) if talks else function(*args))
+        args = (*([channel] if work.talks else []), *_isolated(work, connection, server))
+        channel.answer(RESULT, function(*args, *work.args))
     except BaseException as error:  # noqa: BLE001 - the edge of a process; a Rust panic is no Exception
         with contextlib.suppress(OSError):  # nobody listens any more
             channel.answer(*_failure(error, limits))
+
+
+def _isolated(work: Work, connection: socket.socket, server: int) -> list[tuple[int, ...]]:
+    """Isolate this child, if it is to be; the argument that this gives the function."""
+    if work.isolation is None:
+        return []
+    done = isolation.isolate(
+        work.isolation,
+        keep=[connection.fileno()],
+        threads=work.limits.threads,
+        parent=server,
+        is_limited_allowed=work.is_limited_allowed,
+    )
+    return [done.descriptors] if work.isolation.opens else []
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, PlatformError):
+        return {"code": value.code, "message": value.message, "hint": value.hint}
+    return value
 
 
 def _limit(limits: Limits) -> None:
@@ -294,7 +338,8 @@ def _failure(error: BaseException, limits: Limits | None) -> tuple[int, object]:
         return ERROR, LimitExceeded(grown)
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return ERROR, StorageFull("There is no space left to write to.")
-    return BUG, (type(error).__name__, "".join(traceback.format_exception(error)))
+    told = "".join(traceback.format_exception(error))
+    return BUG, (type(error).__name__, told[-BUG_CHARACTERS_MAX:])
 
 
 def no_memory(limits: Limits) -> LimitExceeded:

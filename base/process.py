@@ -11,7 +11,6 @@ import asyncio
 import atexit
 import contextlib
 import inspect
-import io
 import logging
 import os
 import pickle
@@ -21,10 +20,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import is_dataclass
-from enum import Enum
 from typing import Any, NamedTuple
 
+from base import isolation as isolating
+from base.answers import (
+    FRAME_COST_BYTES,
+    FRAMES_BYTES_MAX,
+    PLAIN_FRAME_BYTES_MAX,
+    read_pickled,
+    read_plain,
+)
 from base.credentials import redact
 from base.errors import Internal, PlatformError, TimedOut
 from base.forks import (
@@ -38,17 +43,23 @@ from base.forks import (
     ChildDied,
     LimitExceeded,
     Limits,
+    Work,
     no_memory,
     size,
 )
+from base.isolation import Isolation, Level, OpenFile
 
 __all__ = [
     "Channel",
     "ChildDied",
+    "ForkServer",
+    "Isolation",
     "LimitExceeded",
     "Limits",
     "OnMessage",
+    "OpenFile",
     "TookTooLong",
+    "allow_limited",
     "run",
     "start",
 ]
@@ -98,20 +109,30 @@ async def run(
     limits: Limits,
     on_message: OnMessage | None = None,
     secrets: Iterable[str] = (),
+    isolation: Isolation | None = None,
+    server: ForkServer | None = None,
+    plain: bool = False,
 ) -> Any:
     """Call a top-level function in a limited child and return what it returned.
 
     `module:function` names one whose imports the parent can do without.
-    With `on_message` the function's first argument is a `Channel`, whose messages are handled one after the other. The
-    child is killed, and gone, when this returns or is cancelled. Raises the function's PlatformError; `TookTooLong`,
-    `LimitExceeded` or `ChildDied` when the child was stopped; `Internal` for any other exception, whose traceback goes
-    to the log without `secrets`.
+    With `on_message` the function's first argument is a `Channel`, whose messages are handled one after the other. With
+    `isolation` the child isolates itself before the function is called, whose next argument is the tuple of descriptors
+    if it `opens` files. A `plain` child, which may run anybody's code, answers in JSON, up to FRAMES_BYTES_MAX in all.
+    The child is killed, and gone, when this returns or is cancelled. Raises the function's PlatformError (of a plain
+    child: the class of its code); `TookTooLong`, `LimitExceeded` or `ChildDied` when the child was stopped;
+    `SandboxUnavailable` where it could not be isolated; `Internal` for any other exception, whose traceback goes to the
+    log without `secrets`.
     """
-    child = _zygote.fork()
+    if isolation is not None:
+        await _warn_of_limited()
     where = (
         function if isinstance(function, str) else f"{function.__module__}:{function.__qualname__}"
     )
-    work = (where, args, limits, on_message is not None)
+    is_limited_allowed = isolating.is_limited_allowed()
+    talks = on_message is not None
+    work = Work(where, args, limits, talks, isolation, is_limited_allowed, plain)
+    child = (server or _zygote).fork(is_plain=plain)
     try:
         async with asyncio.timeout(limits.wall_seconds) as deadline:
             return await _converse(child, work, on_message, tuple(secrets))
@@ -126,8 +147,26 @@ async def run(
         await asyncio.shield(asyncio.ensure_future(child.end()))
 
 
+def allow_limited(is_allowed: bool) -> None:  # noqa: FBT001 - one setting, passed on
+    """Say, once at start, whether children may run where strict isolation is not possible."""
+    isolating.allow_limited(is_allowed)
+
+
+async def _warn_of_limited() -> None:
+    """Say once, loudly, that children here are less isolated than they should be."""
+    if _Warned.is_due and isolating.is_limited_allowed():
+        _Warned.is_due = False
+        if await asyncio.to_thread(isolating.level) is Level.LIMITED:
+            told = isolating.describe()
+            _log.warning("SANDBOX LIMITED: scripts and parsers are not fully isolated: %s", told)
+
+
+class _Warned:
+    is_due = True
+
+
 async def _converse(
-    child: _Child, work: object, on_message: OnMessage | None, secrets: tuple[str, ...]
+    child: _Child, work: Work, on_message: OnMessage | None, secrets: tuple[str, ...]
 ) -> Any:
     await child.send(work)
     while True:
@@ -176,7 +215,9 @@ def _death(end: _End | None, limits: Limits) -> PlatformError:
 class _Child:
     """The parent's end of one child: the conversation, and a socket whose shutdown has the fork server kill it."""
 
-    def __init__(self, connection: socket.socket, status: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, status: socket.socket, *, is_plain: bool) -> None:
+        self._is_plain = is_plain
+        self._said_bytes = 0
         self._connection = connection
         self._status = status
         self._buffer = bytearray()
@@ -195,13 +236,16 @@ class _Child:
     async def receive(self) -> tuple[int, Any]:
         """The next frame; `_Gone` when the child is gone."""
         kind, length = FRAME.unpack(await self._exactly(FRAME.size))
-        if length > _FRAME_BYTES_MAX:
-            raise LimitExceeded(f"The work gave an answer over {size(_FRAME_BYTES_MAX)}.")
-        body = await self._exactly(length)
-        try:
-            return kind, _Unpickler(io.BytesIO(body)).load()
-        except _UNREADABLE as error:
-            raise ChildDied("The process that did the work gave an unreadable answer.") from error
+        bytes_max = PLAIN_FRAME_BYTES_MAX if self._is_plain else _FRAME_BYTES_MAX
+        if length > bytes_max:
+            raise LimitExceeded(f"The work gave an answer over {size(bytes_max)}.")
+        if not self._is_plain:
+            return kind, read_pickled(await self._exactly(length))
+        self._said_bytes += length + FRAME_COST_BYTES
+        if self._said_bytes > FRAMES_BYTES_MAX:
+            raise LimitExceeded(f"The work said more than {size(FRAMES_BYTES_MAX)} in all.")
+        await asyncio.sleep(0)  # a flood of frames that are here already is not to starve others
+        return kind, read_plain(kind, await self._exactly(length))
 
     async def _exactly(self, count: int) -> bytes:
         loop = asyncio.get_running_loop()
@@ -236,65 +280,30 @@ class _Child:
         return _End(*STATUS.unpack(answer)) if answer else None
 
 
-_UNREADABLE = (
-    pickle.UnpicklingError,
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    LookupError,
-    TypeError,
-    ValueError,
-)
+class ForkServer:
+    """The parent's end of a fork server; starts it when first needed, and again should it die. Thread-safe.
 
+    `preload`: the modules that it imports once, for all its children.
+    """
 
-class _Unpickler(pickle.Unpickler):
-    """Reads what a child sent, which its input may have taken over: plain values and our own data classes only."""
-
-    _PACKAGES = frozenset({"base", "connectors", "storage", "workers"})
-    _VALUES = frozenset(
-        {
-            *(("builtins", name) for name in ("set", "frozenset", "bytearray", "complex", "range")),
-            *(("datetime", name) for name in ("date", "datetime", "time", "timedelta", "timezone")),
-            ("decimal", "Decimal"),
-            ("uuid", "UUID"),
-            ("pathlib", "PosixPath"),
-            ("pathlib", "PurePosixPath"),
-            ("base.errors", "_rebuild"),
-        }
-    )
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in self._VALUES:
-            return super().find_class(module, name)
-        if module.partition(".")[0] in self._PACKAGES:
-            found = super().find_class(module, name)
-            if isinstance(found, type) and found.__module__ == module and _is_data(found):
-                return found
-        raise pickle.UnpicklingError(f"a child sent a {module}.{name}")
-
-
-def _is_data(found: type) -> bool:
-    return is_dataclass(found) or issubclass(found, PlatformError | Enum)
-
-
-class _Zygote:
-    """The parent's end of its fork server; starts it when first needed, and again should it die."""
-
-    def __init__(self) -> None:
+    def __init__(self, preload: Sequence[str] = ()) -> None:
         self._lock = threading.Lock()
-        self._preload: tuple[str, ...] = ()
+        self._preload = tuple(preload)
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        atexit.register(self.stop)
 
-    def start(self, preload: Sequence[str]) -> None:
+    def start(self, preload: Sequence[str] | None = None) -> None:
+        """Start it ahead of its first use; anew if it runs with other modules than these."""
         with self._lock:
+            preload = self._preload if preload is None else preload
             if self._preload != tuple(preload):
                 self._preload = tuple(preload)
                 self._stop()
             self._running()
 
-    def fork(self) -> _Child:
+    def fork(self, *, is_plain: bool = False) -> _Child:
+        """A new child that waits for its work."""
         mine, theirs = socket.socketpair()
         status_mine, status_theirs = socket.socketpair()
         with theirs, status_theirs, self._lock:
@@ -304,9 +313,10 @@ class _Zygote:
             except OSError:  # it died since it was looked at
                 self._stop()
                 socket.send_fds(self._running(), [b"fork"], fds)
-        return _Child(mine, status_mine)
+        return _Child(mine, status_mine, is_plain=is_plain)
 
     def stop(self) -> None:
+        """End it and its children; the next use starts it again."""
         with self._lock:
             self._stop()
 
@@ -338,5 +348,4 @@ class _Zygote:
         self._process = self._control = None
 
 
-_zygote = _Zygote()
-atexit.register(_zygote.stop)
+_zygote = ForkServer()

@@ -22,7 +22,8 @@ TOP_LEVEL = {
     "CHANGELOG.md", "Makefile", "requirements.lock", "requirements-dev.lock", ".gitignore",
 }  # fmt: skip
 BASE = {
-    "__init__", "credentials", "errors", "forks", "ids", "net", "process", "settings", "tables", "tracing",
+    "__init__", "answers", "credentials", "errors", "forks", "ids", "isolation", "landlock", "net", "privileges", "process",
+    "seccomp", "settings", "tables", "tracing",
 }  # fmt: skip
 
 
