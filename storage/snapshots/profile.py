@@ -33,7 +33,7 @@ from base.errors import QueryTooComplex
 from base.tables import TableSchema
 from storage.snapshots import vectors
 from storage.snapshots.codes import Code, code_of, doubles, edges
-from storage.snapshots.counting import Middle, Moments, Runs, Values
+from storage.snapshots.counting import Middle, Moments, Runs, Values, sort
 from storage.snapshots.engine import Cursor, Engine, LocalPart, locked
 from storage.snapshots.extremes import Extremes
 from storage.snapshots.filters import Stored, stored_columns
@@ -287,7 +287,7 @@ class _Table:
                 found.count += len(values)
                 block = code.finite(values, special)
                 del values
-                block.sort()
+                sort(block)
                 runs.add(block)
                 middle.add(block)
                 if code.is_number:
@@ -327,7 +327,7 @@ class _Table:
             return
         for values in self._blocks(code.sql, code.read):
             block = code.finite(values, {})
-            block.sort()
+            sort(block)
             yield block
 
     # --- all other values
@@ -385,7 +385,7 @@ class _Table:
         with closing(Runs(self._folder, self._block_rows)) as runs:
             for block in blocks:
                 found.count += len(block)
-                block.sort()
+                sort(block)
                 runs.add(block)
             found.distinct, top = runs.top(TOP_MAX)
         found.nulls = self._rows - found.count

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.snapshots.counting import Moments, Runs
+from storage.snapshots.counting import Moments, Runs, sort
 
 
 @given(
@@ -57,3 +57,20 @@ def test_a_single_block_is_counted_as_several_are(
 
     for wanted in (1, 3, 10):
         assert one.top(wanted) == several.top(wanted)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "float64"])
+@pytest.mark.parametrize("low", [0, 5, 2**62])
+@pytest.mark.parametrize("width", [1, 9, 1000])
+@pytest.mark.parametrize("size", [0, 1, 2, 100, 3000])
+def test_narrow_wide_and_ordered_blocks_are_sorted(
+    dtype: str, low: int, width: int, size: int
+) -> None:
+    block = (np.random.default_rng(size).integers(0, width, size) + low).astype(dtype)
+    if dtype == "int64":
+        block = -block
+    expected = np.sort(block)
+
+    for made in (block, expected.copy()):
+        sort(made)
+        assert made.tolist() == expected.tolist()
