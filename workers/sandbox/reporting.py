@@ -1,0 +1,144 @@
+"""What a child tells while a script runs: lines of its log and its progress, in few messages."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+FLUSH_SECONDS = 0.1
+FLUSH_LINES = 100
+LINE_BYTES_MAX = 8 * 1024
+CUT = " … (the line is cut)"
+OWN_LINES_MAX = 200  # of ours, a traceback's, which come on top of what the script may log
+MESSAGE_CHARS_MAX = 500
+
+_UNSEEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # would move a terminal, or end a line
+
+
+class Sender(Protocol):
+    """Takes messages, as `base.process.Channel` does."""
+
+    def send(self, message: object) -> None:
+        """Send one message."""
+
+
+class Reporter:
+    """Collects lines and progress of any thread; a thread of its own sends them while the script is busy.
+
+    A context manager: what is left is sent at its end. Lines over `log_bytes_max` bytes in total are left out, which
+    one warning tells.
+    """
+
+    def __init__(self, channel: Sender, log_bytes_max: int) -> None:
+        self._channel = channel
+        self._room_bytes = log_bytes_max
+        self._log_bytes_max = log_bytes_max
+        # Reentrant: a `__del__` of the script's may print while its own thread is in here.
+        self._lock = threading.RLock()
+        self._sending = threading.RLock()
+        self._lines: list[list[str]] = []
+        self._progress: dict[str, Any] = dict.fromkeys(
+            ("rows_in", "rows_out", "fraction", "message")
+        )
+        self._has_progress = False
+        self._is_full = False
+        self._is_over = False
+        self._some = threading.Event()
+        self._many = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._is_over = True
+        self._many.set()
+        self._some.set()
+        self._thread.join()
+        self.flush()
+
+    def line(self, level: str, text: str) -> None:
+        """Add a line of the script's."""
+        if self._is_full:
+            return
+        shown = clean(text)
+        size_bytes = len(shown.encode()) + 1
+        with self._lock:
+            self._room_bytes -= size_bytes
+            if self._room_bytes >= 0:
+                self._add(level, shown)
+            elif not self._is_full:
+                self._is_full = True
+                limit = f"{self._log_bytes_max:,} bytes"
+                self._add("warning", f"The rest of the log is left out: {limit} is its limit.")
+
+    def lines(self, level: str, text: str) -> None:
+        """Add the lines of a text."""
+        for each in text.splitlines() or [""]:
+            self.line(level, each)
+
+    def own(self, level: str, texts: list[str]) -> None:
+        """Add lines of ours, which are there also where the log is full; the middle of many is left out."""
+        if len(texts) > OWN_LINES_MAX:
+            half = OWN_LINES_MAX // 2
+            texts = [*texts[:half], "  …", *texts[-half:]]
+        with self._lock:
+            for each in texts:
+                self._add(level, clean(each))
+
+    def progress(self, **changes: Any) -> None:
+        """Tell how far the script is: `rows_in`, `rows_out`, `fraction` of 0 to 1, `message`."""
+        with self._lock:
+            self._progress.update(changes)
+            self._has_progress = True
+            self._some.set()
+
+    def started(self) -> None:
+        """Tell that the script's first line comes next."""
+        self.flush()
+        self._channel.send({"started": True})
+
+    def flush(self) -> None:
+        """Send what there is. Blocks while the parent is busy; those who add lines do not."""
+        with self._sending:
+            with self._lock:
+                lines, self._lines = self._lines, []
+                progress = dict(self._progress) if self._has_progress else None
+                self._has_progress = False
+                self._many.clear()
+                self._some.clear()
+            for first in range(0, len(lines), FLUSH_LINES):
+                self._channel.send({"log": lines[first : first + FLUSH_LINES]})
+            if progress:
+                self._channel.send({"progress": progress})
+
+    def _add(self, level: str, text: str) -> None:
+        self._lines.append([level, text])
+        self._some.set()
+        if len(self._lines) >= FLUSH_LINES:
+            self._many.set()
+
+    def _run(self) -> None:
+        while not self._is_over:
+            self._some.wait()
+            self._many.wait(FLUSH_SECONDS)
+            with contextlib.suppress(OSError):  # the parent is gone, and this process in a moment
+                self.flush()
+
+
+def clean(text: str) -> str:
+    """One line as it may be stored and shown: no control characters, at most `LINE_BYTES_MAX` bytes and a mark."""
+    data = text.encode("utf-8", "backslashreplace")
+    shown = data[:LINE_BYTES_MAX].decode("utf-8", "ignore")
+    if len(data) > LINE_BYTES_MAX:
+        shown += CUT
+    return _UNSEEN.sub(lambda found: f"\\x{ord(found[0]):02x}", shown)
