@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from tortoise.exceptions import IntegrityError
@@ -16,18 +16,18 @@ from services.platform import Platform
 from services.scripts.examining import Text, examine, hash_of
 from services.scripts.keys import PREDEFINED, unique_key
 
-FOLDER = "predefined"
+FOLDER = Path(__file__).parent / "predefined"
 
 _log = logging.getLogger(__name__)
 
 
-async def install_predefined(platform: Platform) -> int:
-    """Bring the rows of the predefined scripts to what this release ships; how many were not yet so.
+async def install_predefined(platform: Platform, folder: Path = FOLDER) -> int:
+    """Bring the rows of the predefined scripts to what this release ships, in a folder; how many were not yet so.
 
     What is there already costs one statement. Several processes may do it at once. A script that cannot be looked at
     is left out with a word in the log: a server without it is better than no server.
     """
-    shipped = _shipped()
+    shipped = _shipped(folder)
     there = await Script.filter(data_source_id=None).only("id", "key", "sha256")
     known = {script.key: script.sha256 for script in there}
     gone = [script.id for script in there if script.key not in shipped]
@@ -47,16 +47,12 @@ async def install_predefined(platform: Platform) -> int:
     return changed
 
 
-def _shipped() -> dict[str, str]:
+def _shipped(folder: Path) -> dict[str, str]:
     """Bodies by key; those of files named `_…` are none."""
-    folder = resources.files(__package__).joinpath(FOLDER)
-    if not folder.is_dir():
-        return {}
-    files = sorted(folder.iterdir(), key=lambda file: file.name)
     return {
-        PREDEFINED + file.name.removesuffix(".py"): file.read_text(encoding="utf-8")
-        for file in files
-        if file.name.endswith(".py") and not file.name.startswith("_")
+        PREDEFINED + file.stem: file.read_text(encoding="utf-8")
+        for file in sorted(folder.glob("*.py"))
+        if not file.stem.startswith("_")
     }
 
 

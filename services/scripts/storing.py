@@ -68,10 +68,9 @@ async def delete(viewer: Viewer, script_id: str) -> int:
 async def _text(body: str | None, chunks: AsyncIterator[bytes] | None) -> tuple[str, str]:
     """The input path of the text, and the text."""
     if body is not None and chunks is None:
-        text = values.text(body, BODY_FIELD, chars_max=BODY_BYTES_MAX)
-        if len(text.encode()) > BODY_BYTES_MAX:
+        if len(body.encode("utf-8", "surrogatepass")) > BODY_BYTES_MAX:
             raise _too_large(BODY_FIELD)
-        return BODY_FIELD, text
+        return BODY_FIELD, values.text(body, BODY_FIELD, chars_max=BODY_BYTES_MAX)
     if chunks is None or body is not None:
         raise InvalidInput("Give the script as `body` or as `file`, one of the two.", field="input")
     content = b""
