@@ -13,6 +13,7 @@ from base import tracing
 from base.errors import Forbidden, QueryTooComplex, Unauthenticated
 from graph.loaders import Loaders
 from graph.permissions import NEEDS, Needs, Permission
+from graph.topics import Event
 from models import Role
 from services.access import Viewer
 from services.platform import Platform
@@ -31,6 +32,7 @@ class Context:
     # Arguments of resolvers, by the ids of the field nodes that gave them (`graph.siblings`).
     shared: dict[tuple[int, ...], dict[str, Any]] = field(default_factory=dict)
     deadline: asyncio.Timeout | None = None
+    event: Event | None = None  # what a subscription's operation is run for
     text_bytes: int = 0
 
     def allow(self, seconds: float) -> None:

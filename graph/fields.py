@@ -25,6 +25,7 @@ from graph.selection import (
     inner_type,
     shape_of,
 )
+from graph.topics import TOPIC, FindTopic
 from models.rows import Pick
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "one",
     "query",
     "returns",
+    "subscription",
 ]
 
 Resolver = TypeVar("Resolver", bound=Callable[..., Any])
@@ -93,6 +95,11 @@ def query(*, needs: Needs, returns: Any = None) -> Callable[[Resolver], Any]:
 def mutation(*, needs: Needs, returns: Any = None) -> Callable[[Resolver], Any]:
     """A root field of Mutation. `returns` is its type where the resolver's annotation is not."""
     return _root(needs, returns)
+
+
+def subscription(*, needs: Needs, returns: Any, topic: FindTopic) -> Callable[[Resolver], Any]:
+    """A root field of Subscription: its resolver gives the row of one event, `info.context.event`, of the topic."""
+    return _root(needs, returns, {TOPIC: topic})
 
 
 def one(graph_type: Any, key: str, description: str) -> Any:
@@ -154,13 +161,15 @@ def _description(resolver: Callable[..., Any]) -> str | None:
     return inspect.getdoc(resolver)
 
 
-def _root(needs: Needs, graph_type: Any) -> Callable[[Resolver], Any]:
+def _root(
+    needs: Needs, graph_type: Any, more: dict[str, Any] | None = None
+) -> Callable[[Resolver], Any]:
     def declare(resolver: Resolver) -> Any:
         return strawberry.field(
             resolver,
             graphql_type=graph_type,
             description=_description(resolver),
-            metadata={NEEDS: needs},
+            metadata={NEEDS: needs, **(more or {})},
             extensions=[Guard(needs)],
         )
 

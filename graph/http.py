@@ -24,7 +24,7 @@ from base.settings import Settings
 from graph import bodies
 from graph.errors import present
 from graph.limits import Limits
-from graph.operations import Answer, Engine, Request, is_query
+from graph.operations import Answer, Engine, Request, is_query, is_subscription
 from graph.serialized import dumps
 
 JSON = "application/json"
@@ -98,7 +98,7 @@ class GraphQLEndpoint:
         *,
         page: ASGIApp | None = None,
     ) -> None:
-        self._engine = Engine(
+        self.engine = Engine(
             schema,
             limits=Limits(cost_max=settings.query_cost_max),
             seconds_max=settings.query_seconds_max,
@@ -145,13 +145,19 @@ class GraphQLEndpoint:
         else:
             raise Refused(405, Unsupported("Use POST, or GET for queries."), _ALLOW)
         may_introspect = self._open_schema or context.viewer is not None
-        operation = self._engine.prepare(request, may_introspect=may_introspect)
+        operation = self.engine.prepare(request, may_introspect=may_introspect)
         if isinstance(operation, Answer):
             return operation
+        if is_subscription(operation):
+            error = Unsupported(
+                "A subscription cannot be answered over HTTP.",
+                hint="Open a WebSocket here with the subprotocol `graphql-transport-ws`.",
+            )
+            return self.engine.refuse(request, error)
         if method == "GET" and not is_query(operation):
             error = Unsupported("GET is for queries.", hint="Send this operation by POST.")
             raise Refused(405, error, {"allow": "POST"})
-        return await self._engine.run(
+        return await self.engine.run(
             operation,
             request,
             context,

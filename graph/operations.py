@@ -10,6 +10,7 @@ from typing import Any
 import strawberry
 from graphql import (
     GraphQLError,
+    GraphQLField,
     OperationType,
     StringValueNode,
     Visitor,
@@ -17,9 +18,10 @@ from graphql import (
     default_type_resolver,
     visit,
 )
-from graphql.execution.values import get_variable_values
+from graphql.execution.collect_fields import collect_fields
+from graphql.execution.values import VariableValues, get_argument_values, get_variable_values
 
-from base.errors import PlatformError, TimedOut, Unauthenticated
+from base.errors import InvalidInput, PlatformError, TimedOut, Unauthenticated
 from graph.caches import DocumentRefused, Documents, Operation
 from graph.coercion import PROBLEMS_MAX, explain_variables
 from graph.columns import is_awaitable
@@ -105,18 +107,9 @@ class Engine:
         seconds_max: float | None = None,
     ) -> Answer:
         """Execute a prepared operation. `seconds_max` overrides the deadline where files are stored on the way."""
-        variables = get_variable_values(
-            self._schema,
-            operation.node.variable_definitions or (),
-            request.variables,
-            max_errors=PROBLEMS_MAX,
-            hide_suggestions=True,
-        )
-        if isinstance(variables, list):
-            problems = explain_variables(
-                self._schema, operation.node, request.variables, suggest=may_introspect
-            )
-            return self.refuse(request, *problems)
+        variables = self._variables(operation, request, may_introspect=may_introspect)
+        if isinstance(variables, Answer):
+            return variables
         try:
             operation.cost.check(variables.coerced)
         except PlatformError as error:
@@ -151,6 +144,44 @@ class Engine:
             return Answer({"data": None, **self.refuse(request, late).body})
         return self._answer(operation, request, result.data, result.errors)
 
+    def root_field(
+        self, operation: Operation, request: Request
+    ) -> tuple[GraphQLField, dict[str, Any]] | Answer:
+        """The one root field of a subscription and its arguments, or the refusal."""
+        variables = self._variables(operation, request, may_introspect=True)
+        if isinstance(variables, Answer):
+            return variables
+        plans, root = operation.plans, self._schema.subscription_type
+        assert root is not None, "the operation is valid, and a subscription"
+        fields = collect_fields(
+            self._schema, plans.fragments, variables, root, operation.node
+        ).grouped_field_set
+        if len(fields) != 1:
+            return self.refuse(
+                request, InvalidInput("The one root field of the subscription is left out.")
+            )
+        ((details, *_),) = fields.values()
+        definition = root.fields[details.node.name.value]
+        return definition, get_argument_values(definition, details.node, variables)
+
+    def _variables(
+        self, operation: Operation, request: Request, *, may_introspect: bool
+    ) -> VariableValues | Answer:
+        """The coerced variables, or the refusal that says which of them are wrong."""
+        variables = get_variable_values(
+            self._schema,
+            operation.node.variable_definitions or (),
+            request.variables,
+            max_errors=PROBLEMS_MAX,
+            hide_suggestions=True,
+        )
+        if not isinstance(variables, list):
+            return variables
+        problems = explain_variables(
+            self._schema, operation.node, request.variables, suggest=may_introspect
+        )
+        return self.refuse(request, *problems)
+
     def _answer(
         self,
         operation: Operation,
@@ -170,6 +201,11 @@ class Engine:
 def is_query(operation: Operation) -> bool:
     """Whether the operation only reads."""
     return operation.node.operation is OperationType.QUERY
+
+
+def is_subscription(operation: Operation) -> bool:
+    """Whether the operation goes on for as long as somebody listens."""
+    return operation.node.operation is OperationType.SUBSCRIPTION
 
 
 def _literals(operation: Operation) -> Iterator[str]:

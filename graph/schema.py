@@ -23,6 +23,7 @@ from graph.datasets.mutations import DatasetMutations
 from graph.datasets.queries import DatasetQueries
 from graph.jobs.mutations import JobMutations
 from graph.jobs.queries import JobQueries
+from graph.jobs.subscriptions import JobSubscriptions
 from graph.permissions import undeclared
 from graph.projects.mutations import ProjectMutations
 from graph.projects.queries import ProjectQueries
@@ -57,6 +58,7 @@ _MUTATIONS = (
     ScriptMutations,
     JobMutations,
 )
+_SUBSCRIPTIONS = (JobSubscriptions,)
 
 
 def build(*, suggestions: bool = True) -> strawberry.Schema:
@@ -66,13 +68,16 @@ def build(*, suggestions: bool = True) -> strawberry.Schema:
     """
     query = merge_types("Query", _QUERIES)
     mutation = merge_types("Mutation", _MUTATIONS)
-    missing = [name for root in (query, mutation) for name in undeclared(root)]
+    subscription = merge_types("Subscription", _SUBSCRIPTIONS)
+    roots = (query, mutation, subscription)
+    missing = [name for root in roots for name in undeclared(root)]
     if missing:
         message = f"these root fields declare no permission: {', '.join(missing)}"
         raise TypeError(message)
     built = strawberry.Schema(
         query,
         mutation,
+        subscription,
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=not suggestions),
     )
     _say_no_null_defaults(built._schema)  # noqa: SLF001 - Strawberry has no other name for it

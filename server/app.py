@@ -14,18 +14,19 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from base.settings import Settings
 from graph import schema
 from graph.http import GraphQLEndpoint
+from graph.sockets import Sockets
 from models import database, migrate
 from server import files, graphiql, health
 from server.auth import ContextFactory
 from server.embedded import EmbeddedWorker
 from server.middleware import RequestScope
 from server.wiring import TOKEN_FILE, build_platform, keep_secret
-from services import tokens
+from services import progress, tokens
 from services.platform import Platform
 from workers import broker
 
@@ -33,9 +34,18 @@ from workers import broker
 def create_app(settings: Settings, *, embedded: bool) -> Starlette:
     """The app of prepared settings; `embedded` also makes the first user and runs a worker process beside it.
 
-    `app.state.welcome` is what to tell the person who started it, once it runs.
+    `app.state.welcome` is what to tell the person who started it, once it runs; `app.state.sockets.stop()` is for its
+    end, before connections are closed.
     """
     platform = build_platform(settings)
+    hub = progress.Hub(progress.transport_of(settings))
+    endpoint = GraphQLEndpoint(
+        schema.build(suggestions=settings.effective_introspection),
+        ContextFactory(platform),
+        settings,
+        page=graphiql.page,
+    )
+    sockets = Sockets(endpoint.engine, hub, ContextFactory(platform).of, settings)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -44,6 +54,10 @@ def create_app(settings: Settings, *, embedded: bool) -> Starlette:
                 database.open(settings.effective_database_url, pool=settings.database_pool)
             )
             broker.set_broker(settings)
+            progress.publish_by(settings)
+            stack.callback(progress.stop_publishing)
+            stack.push_async_callback(hub.close)
+            stack.push_async_callback(sockets.stop)
             app.state.welcome = f"Headwater answers at {settings.effective_public_url}/graphql"
             if embedded:
                 app.state.welcome = await first_link(settings)
@@ -53,7 +67,17 @@ def create_app(settings: Settings, *, embedded: bool) -> Starlette:
             gc.freeze()  # the schema and modules live for ever: the collector need not walk them again
             yield
 
-    return Starlette(routes=_routes(platform), middleware=_middleware(settings), lifespan=lifespan)
+    app = Starlette(
+        routes=[
+            Route("/graphql", endpoint),
+            WebSocketRoute("/graphql", sockets),
+            *_routes(platform),
+        ],
+        middleware=_middleware(settings),
+        lifespan=lifespan,
+    )
+    app.state.sockets = sockets
+    return app
 
 
 async def first_link(settings: Settings) -> str:
@@ -65,15 +89,7 @@ async def first_link(settings: Settings) -> str:
     return f"Open {settings.effective_public_url}/graphql#token={secret} (the API token is kept in {kept})"
 
 
-def _routes(platform: Platform) -> list[Route]:
-    settings = platform.settings
-    endpoint = GraphQLEndpoint(
-        schema.build(suggestions=settings.effective_introspection),
-        ContextFactory(platform),
-        settings,
-        page=graphiql.page,
-    )
-
+def _routes(platform: Platform) -> list[BaseRoute]:
     async def home(_request: Request) -> Response:
         return RedirectResponse("/graphql", status_code=302)
 
@@ -88,7 +104,6 @@ def _routes(platform: Platform) -> list[Route]:
     readiness = health.Readiness({"database": database_answers, "storage": storage_answers})
     return [
         Route("/", home),
-        Route("/graphql", endpoint),
         *graphiql.routes(),
         *files.routes(platform),
         *health.routes(readiness),

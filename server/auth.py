@@ -24,7 +24,10 @@ class ContextFactory:
 
     async def __call__(self, request: Request) -> Context:
         """The context; raises Unauthenticated."""
-        header = request.headers.get("authorization")
+        return await self.of(request.headers.get("authorization"))
+
+    async def of(self, header: str | None) -> Context:
+        """The context of whoever sends this `Authorization`; raises Unauthenticated."""
         if header is None:
             return Context(viewer=None, platform=self._platform)
         scheme, _, secret = header.partition(" ")

@@ -1,4 +1,4 @@
-"""What every HTTP answer gets: a trace id, the security headers, and one line in the log."""
+"""What every HTTP answer and every socket gets: a trace id, the security headers, and one line in the log."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ class RequestScope:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        if scope["type"] == "websocket":
+            await self._serve_socket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -63,3 +66,38 @@ class RequestScope:
                         "milliseconds": round((time.perf_counter() - started) * 1000, 1),
                     },
                 )
+
+    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As a request: a trace id for all that happens on it, and one line once it is closed."""
+        trace_id = set_trace_id(Headers(scope=scope).get("trace-id"))
+        started = time.perf_counter()
+        code = 0  # neither side said anything
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal code
+            if message["type"] in {"websocket.accept", "websocket.http.response.start"}:
+                message.setdefault("headers", [])
+                MutableHeaders(scope=message)["trace-id"] = trace_id
+                code = message.get("status", code)
+            elif message["type"] == "websocket.close":
+                code = message.get("code", 1000)
+            await send(message)
+
+        async def receive_with_code() -> Message:
+            nonlocal code
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                code = code or message.get("code", 1005)
+            return message
+
+        try:
+            await self._app(scope, receive_with_code, send_with_headers)
+        finally:
+            logger.info(
+                "socket",
+                extra={
+                    "path": scope["path"],
+                    "status": code,
+                    "milliseconds": round((time.perf_counter() - started) * 1000, 1),
+                },
+            )

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -16,6 +16,7 @@ import uvicorn
 from base.settings import Settings, SettingsError
 from server.app import create_app
 from server.operations import make_ready
+from server.websockets import SOCKET_MESSAGE_BYTES_MAX, SocketProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,9 @@ def run_api(settings: Settings, *, embedded: bool) -> None:
         lifespan="on",
         loop="uvloop",
         http="httptools",
-        ws="none",
+        ws=SocketProtocol,
+        ws_max_size=SOCKET_MESSAGE_BYTES_MAX,
+        ws_per_message_deflate=False,  # some 40 KB a socket, for messages that are short
         log_config=None,
         access_log=False,
         server_header=False,
@@ -48,22 +51,33 @@ def run_api(settings: Settings, *, embedded: bool) -> None:
     )
     server = Server(config)
     server.on_start = lambda: click.echo(app.state.welcome)
+    server.on_stop = app.state.sockets.stop
     with suppress(KeyboardInterrupt):  # uvicorn raises it once it has ended in order
         server.run(sockets=[listener])
     if not server.started:
         sys.exit(3)  # the reason is in the log
 
 
+async def _nothing() -> None:
+    pass
+
+
 class Server(uvicorn.Server):
-    """Says when it answers."""
+    """Says when it answers, and when it is about to close its connections."""
 
     on_start: Callable[[], None] = staticmethod(lambda: None)
+    on_stop: Callable[[], Awaitable[None]] = staticmethod(_nothing)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, then call `on_start`."""
         await super().startup(sockets=sockets)
         if self.started:
             self.on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Call `on_stop`, then close."""
+        await self.on_stop()
+        await super().shutdown(sockets=sockets)
 
 
 def listen(host: str, port: int) -> socket.socket:

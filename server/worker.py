@@ -28,8 +28,9 @@ from base.tracing import configure_logging
 from models import JobKind
 from server.embedded import SETTINGS_LENGTH
 from server.wiring import build_platform
+from services import progress
 from services.dispatch import LOOK
-from workers import cleanup, sync
+from workers import cleanup, scripts, sync
 from workers.broker import QUEUE, EmbeddedBroker, set_broker
 from workers.engine import Engine, Kind
 from workers.messages import PRELOAD
@@ -37,6 +38,7 @@ from workers.middleware import WorkerLoop
 
 KINDS = {
     JobKind.SYNC: Kind(sync.run, sync.discard),
+    JobKind.SCRIPT: Kind(scripts.run, scripts.discard),
     JobKind.CLEANUP: Kind(cleanup.run, cleanup.discard),
 }
 LOCK_FILE = "worker.lock"
@@ -63,6 +65,7 @@ def run_worker(settings: Settings, *, stop: threading.Event | None = None) -> No
         _log.info("worker is stopping")
         worker.stop(timeout=STOP_MS)
         worker.broker.close()
+        progress.stop_publishing()
         _log.info("worker has stopped")
         logging.shutdown()
         os._exit(
@@ -87,6 +90,7 @@ def serve_parent() -> NoReturn:
 
 def _start(settings: Settings) -> dramatiq.Worker:
     process.start(PRELOAD)
+    progress.publish_by(settings)
     engine = Engine(build_platform(settings), _name(settings), KINDS)
     middleware = [AsyncIO(), WorkerLoop(engine, settings, takes_over=settings.is_embedded)]
     broker = set_broker(settings, middleware)

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from server.websockets import SocketProtocol
+
 START_SECONDS_MAX = 120
 
 
@@ -18,7 +20,7 @@ START_SECONDS_MAX = 120
 def serving(app: ASGIApp) -> Iterator[str]:
     """The URL of the app while the block runs."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, log_level="error", ws=SocketProtocol, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

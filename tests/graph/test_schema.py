@@ -30,9 +30,7 @@ CONTRACT = build_schema((Path(__file__).parent / "contract.graphql").read_text(e
 OURS: GraphQLSchema = schema._schema
 
 # What the contract promises for later: nothing of it may be declared before it is served.
-LATER = {
-    "Subscription",
-}
+LATER: set[str] = set()
 
 
 def declared(of: GraphQLSchema) -> dict[str, str]:
@@ -100,7 +98,7 @@ def test_nothing_of_what_comes_later_is_declared() -> None:
 def test_everything_is_described() -> None:
     silent = []
     for kind in named_types(OURS):
-        if kind.name in {"Query", "Mutation"} or kind.name in {
+        if kind.name in {"Query", "Mutation", "Subscription"} or kind.name in {
             "String",
             "Int",
             "Float",

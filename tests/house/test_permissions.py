@@ -34,6 +34,11 @@ assert CORE.query_type is not None
 assert CORE.mutation_type is not None
 QUERIES, MUTATIONS = CORE.query_type.fields, CORE.mutation_type.fields
 FIELDS: dict[str, GraphQLField] = {**QUERIES, **MUTATIONS}
+assert CORE.subscription_type is not None
+ROOTS = (CORE.query_type, CORE.mutation_type, CORE.subscription_type)
+SUBSCRIPTIONS = (
+    CORE.subscription_type.fields
+)  # called by everybody who must not in tests/graph/test_live.py
 ANONYMOUS, SIGNED_IN, STAFF = Permission.ANYONE, Permission.SIGNED_IN, Permission.STAFF
 
 # What each root field needs. A change here is a change of who may do what.
@@ -284,6 +289,15 @@ def test_the_table_of_needs_is_what_the_schema_declares() -> None:
     assert {name: needs(name) for name in FIELDS} == NEEDED
 
 
+def test_whoever_may_read_may_subscribe() -> None:
+    declared = {
+        name: field.extensions["strawberry-definition"].metadata[NEEDS]
+        for name, field in SUBSCRIPTIONS.items()
+    }
+
+    assert declared == {"job": Role.READ, "projectJobs": Role.READ}
+
+
 def test_every_field_that_takes_an_id_is_called() -> None:
     assert {name for name, field in FIELDS.items() if positions(field)} == set(CALLS)
 
@@ -449,7 +463,7 @@ async def test_fields_below_the_root_give_nothing_foreign(platform: Platform) ->
     foreign, own = await make_world(platform), await make_world(platform)
     asked = 0
     for kind in CORE.type_map.values():
-        if not isinstance(kind, GraphQLObjectType) or kind in (CORE.query_type, CORE.mutation_type):
+        if not isinstance(kind, GraphQLObjectType) or kind in ROOTS:
             continue
         for name, field in kind.fields.items():
             for place in positions(field):
