@@ -21,6 +21,7 @@ from models import (
     PartUpload,
     Project,
     Role,
+    Schedule,
     Script,
     ScriptContract,
     Snapshot,
@@ -199,6 +200,23 @@ async def make_script_job(
             parameters=parameters or {},
         )
     return job
+
+
+async def make_schedule(source: DataSource | None = None, **values: Any) -> Schedule:
+    """An hourly sync that is due; in nobody's name where no creator is given."""
+    source = source or await make_source()
+    shape: dict[str, Any] = {
+        "name": f"Schedule {next(_numbers)}",
+        "kind": JobKind.SYNC,
+        "cron": "0 * * * *",
+        "options": {"incremental": True, "batch_rows": None},
+        "next_run_ms": 0,
+    }
+    return await Schedule.create(
+        project_id=source.project_id,  # type: ignore[attr-defined]
+        data_source=source,
+        **shape | values,
+    )
 
 
 async def make_snapshot(source: DataSource | None = None, **values: Any) -> Snapshot:

@@ -1,4 +1,4 @@
-"""What every worker does by the clock: sweep once a second, tidy up once an hour."""
+"""What every worker does by the clock: sweep and run schedules once a second, tidy up once an hour."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import random
 import time
 
 from base.errors import PlatformError
-from services import dispatch, leases
+from services import dispatch, leases, schedules
 from services.platform import Platform
 from workers import housekeeping
 from workers.engine import DatabaseFailure
@@ -22,15 +22,16 @@ _log = logging.getLogger(__name__)
 
 async def run(platform: Platform) -> None:
     """Until cancelled."""
-    tidying = asyncio.create_task(_tidy(platform))
+    others = [asyncio.create_task(each) for each in (_tick(), _tidy(platform))]
     try:
         while True:
             started = time.monotonic()
             await _sweep()
             await asyncio.sleep(max(SWEEP_SECONDS - (time.monotonic() - started), 0))
     finally:
-        tidying.cancel()
-        await asyncio.wait({tidying})
+        for task in others:
+            task.cancel()
+        await asyncio.wait(others)
 
 
 async def _sweep() -> None:
@@ -41,6 +42,19 @@ async def _sweep() -> None:
     else:
         if due:
             await dispatch.wake(due)
+
+
+async def _tick() -> None:
+    """Beside the sweeps, for many schedules may be due at the same minute."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        try:
+            queued = await schedules.tick()
+        except DatabaseFailure as error:
+            _log.warning("schedules could not be looked for: %s", type(error).__name__)
+        else:
+            if queued:
+                await dispatch.wake(queued)
 
 
 async def _tidy(platform: Platform) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from models import Job
 from services.platform import Platform
 from storage.location import Location
 from storage.s3 import S3Store
 from storage.sigv4 import Credentials
+from tests import factories
 from tests.s3_server import KEY_ID, S3Server
 from workers import schedule
 from workers.housekeeping import Housekeeper
@@ -30,3 +33,18 @@ async def test_an_object_store_that_refuses_ends_one_round_of_tidying_and_not_al
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
         "tidying up did not finish; the next round goes on"
     ]
+
+
+async def test_schedules_run_while_a_worker_does(platform: Platform) -> None:
+    staff = await factories.make_user(is_staff=True)
+    made = [await factories.make_schedule(creator=staff) for _ in range(2)]
+    running = asyncio.create_task(schedule.run(platform))
+    try:
+        async with asyncio.timeout(60):
+            while await Job.all().count() < len(made):  # noqa: ASYNC110 - the row tells, nobody else
+                await asyncio.sleep(0.05)
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+    assert await Job.all().count() == len(made)
