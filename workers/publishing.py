@@ -1,4 +1,4 @@
-"""Making a finished sync visible: snapshot, source and the job's end in one transaction, or nothing."""
+"""Making what a job made visible: snapshot, source and the job's end in one transaction, or nothing."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from models import (
     DataSourceStatus,
     DriftPolicy,
     Job,
+    JobStatus,
+    JobStep,
     Project,
     Snapshot,
     SnapshotStatus,
 )
 from services.leases import CancelRequested, Lease
 from services.snapshots.history import next_number
-from storage.snapshots.manifest import Part, StoredFile
+from storage.snapshots.manifest import Manifest, Part, StoredFile
 from storage.store import ObjectStore
 from workers.completing import Completed
 from workers.planning import Base
+from workers.receipts import Receipt
 from workers.state import SyncState
 
 HEADS_AT_ONCE = 8
@@ -86,6 +89,39 @@ async def commit(
     rows = state.rows_read
     await Job.filter(id=lease.job_id).update(
         snapshot_id=snapshot.id, rows_done=rows, rows_total=rows
+    )
+
+
+async def commit_derived(
+    lease: Lease, base: Snapshot, manifest: Manifest, receipt: Receipt, rows_read: int
+) -> None:
+    """Write what scripts made of `base`; in the transaction that ends the job. Raises `CancelRequested` as `commit`.
+
+    The source's current snapshot stays what it is. `rows_read` is what all steps have read.
+    """
+    source_id: int = base.data_source_id  # type: ignore[attr-defined]
+    snapshot = await Snapshot.create(
+        data_source_id=source_id,
+        job_id=lease.job_id,
+        number=await next_number(source_id),
+        base_id=base.id,
+        is_derived=True,
+        generation=base.generation,
+        row_count=manifest.row_count,
+        size_bytes=manifest.size_bytes,
+        manifest=manifest.to_json(),
+        receipt=receipt.to_json(),
+    )
+    there = DataSource.filter(id=source_id, deleted_at=None)
+    changes = {"derived_snapshot_id": snapshot.id, "snapshot_count": F("snapshot_count") + 1}
+    is_there = await there.update(**changes)
+    if not is_there or not await Project.filter(id=lease.project_id, deleted_at=None).exists():
+        raise CancelRequested
+    await JobStep.filter(job_id=lease.job_id, status=JobStatus.RUNNING).update(
+        status=JobStatus.SUCCEEDED, rows_out=manifest.row_count, finished_at=snapshot.created_at
+    )
+    await Job.filter(id=lease.job_id).update(
+        snapshot_id=snapshot.id, rows_done=rows_read, rows_total=rows_read
     )
 
 

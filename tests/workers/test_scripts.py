@@ -1,0 +1,195 @@
+"""A script job, from the claim to the derived snapshot, through real isolated children, on both databases."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import orjson
+import pyarrow as pa
+import pytest
+
+from base.tables import Column, ColumnType, TableSchema
+from models import DataSource, DataSourceStatus, JobStatus, JobStep, Snapshot, SnapshotStatus
+from services.platform import Platform
+from storage.snapshots.manifest import Manifest
+from tests.factories import make_script_job
+from tests.workers.scripting import (
+    ROWS,
+    assert_nothing_left,
+    derived_of,
+    lines,
+    printed,
+    steps_of,
+    stored_source,
+    worked,
+)
+from tests.workers.syncing import books, rows_of, table_of
+
+CLEAN = """
+def run(df):
+    print("rows", len(df))
+    df["name"] = df["name"].str.strip()
+    return df[df["id"] % 2 == 0]
+"""
+OLDER = "df['double'] = df['id'] * 2"
+BATCHES = """
+def run_batches(batches, context):
+    for batch in batches:
+        yield batch.assign(factor=context.parameters["factor"])
+"""
+
+
+async def test_a_script_makes_a_derived_snapshot_with_types_profile_and_books(
+    platform: Platform,
+) -> None:
+    source = await stored_source(platform)
+
+    job = await worked(platform, await make_script_job(source, CLEAN))
+
+    snapshot = await derived_of(job)
+    assert (snapshot.is_derived, snapshot.base_id, snapshot.number, snapshot.row_count) == (
+        True,
+        source.current_snapshot_id,
+        2,
+        500,
+    )
+    assert (snapshot.status, snapshot.job_id) == (SnapshotStatus.PUBLISHED, job.id)  # type: ignore[attr-defined]
+    assert books(snapshot) == [500, 500, 0, 0, 0, 0]
+    assert snapshot.receipt["balanced"]
+    now = await DataSource.get(id=source.id)
+    assert (now.derived_snapshot_id, now.current_snapshot_id, now.snapshot_count, now.status) == (
+        snapshot.id,
+        source.current_snapshot_id,
+        2,
+        DataSourceStatus.SYNCED,
+    )
+    table = table_of(snapshot, "t")
+    assert [(each.name, each.type, each.native_type) for each in table.table.columns] == [
+        ("id", ColumnType.INTEGER, "bigint"),
+        ("name", ColumnType.TEXT, "text"),
+        ("amount", ColumnType.DECIMAL, "numeric(12,2)"),
+        ("day", ColumnType.DATE, "date"),
+    ]
+    rows = await rows_of(platform, snapshot, "t")
+    assert [row["id"] for row in rows] == list(range(0, ROWS, 2))
+    assert (rows[1]["name"], rows[5]["name"], rows[7]["amount"]) == (
+        "name 2",
+        None,
+        Decimal("0.14"),
+    )
+    assert table.profile is not None
+    path = await platform.store.local_path(table.profile.key)
+    profile = orjson.loads(path.read_bytes())["columns"]
+    assert [(each["column"], each["nulls"]) for each in profile] == [
+        ("id", 0), ("name", 100), ("amount", 0), ("day", 0),
+    ]  # fmt: skip
+    assert await steps_of(job) == [(JobStatus.SUCCEEDED, 1000, 500)]
+    assert (job.rows_done, job.rows_total, job.checkpoint) == (1000, 1000, None)
+    assert await printed(job) == ["rows 1000"]
+    await assert_nothing_left(platform, job, snapshot)
+
+
+async def test_steps_of_each_contract_see_the_step_before(platform: Platform) -> None:
+    source = await stored_source(platform)
+    job = await make_script_job(source, CLEAN, OLDER, BATCHES, parameters={"factor": 1.5})
+
+    job = await worked(platform, job)
+
+    snapshot = await derived_of(job)
+    rows = await rows_of(platform, snapshot, "t")
+    assert [(row["id"], row["double"], row["factor"]) for row in rows] == [
+        (i, 2 * i, 1.5) for i in range(0, ROWS, 2)
+    ]
+    assert await steps_of(job) == [
+        (JobStatus.SUCCEEDED, 1000, 500),
+        (JobStatus.SUCCEEDED, 500, 500),
+        (JobStatus.SUCCEEDED, 500, 500),
+    ]
+    assert [column.type for column in table_of(snapshot, "t").table.columns] == [
+        ColumnType.INTEGER, ColumnType.TEXT, ColumnType.DECIMAL, ColumnType.DATE, ColumnType.INTEGER, ColumnType.FLOAT,
+    ]  # fmt: skip
+    steps = await JobStep.filter(job_id=job.id).order_by("position")
+    assert all(step.started_at and step.finished_at for step in steps)
+    told = [line.message for line in await lines(job)]
+    assert told[1:3] == ["Step 1 of 3, step-0.py: 1,000 rows.", "rows 1000"]
+    assert told[-2:] == ["step-2.py: 500 rows in, 500 rows out.", "Publishing 500 rows."]
+    assert job.rows_done == 2000
+    await assert_nothing_left(platform, job, snapshot)
+
+
+async def test_a_script_reads_other_tables_of_the_same_snapshot(platform: Platform) -> None:
+    other = TableSchema("rates", (Column("day", ColumnType.INTEGER),), "s")
+    source = await stored_source(platform, (other, pa.record_batch({"day": pa.array([7, 8])})))
+    body = """
+def run(df, context):
+    return df.head(2).assign(day=context.tables["s.rates"]["day"])
+"""
+
+    job = await worked(platform, await make_script_job(source, body))
+
+    rows = await rows_of(platform, await derived_of(job), "t")
+    assert [row["day"] for row in rows] == [7, 8]
+
+
+async def test_a_result_without_rows_is_a_snapshot_too(platform: Platform) -> None:
+    source = await stored_source(platform)
+
+    job = await worked(platform, await make_script_job(source, "def run(df): return df.head(0)"))
+
+    snapshot = await derived_of(job)
+    assert snapshot.row_count == 0
+    assert [column.name for column in table_of(snapshot, "t").table.columns] == [
+        "id", "name", "amount", "day",
+    ]  # fmt: skip
+    await assert_nothing_left(platform, job, snapshot)
+
+
+async def test_an_error_in_step_two_is_that_step_s_and_publishes_nothing(
+    platform: Platform,
+) -> None:
+    source = await stored_source(platform)
+    wrong = "def run(df):\n    x = 1\n    raise ValueError('the column is not there')\n"
+
+    job = await worked(platform, await make_script_job(source, CLEAN, wrong, CLEAN))
+
+    assert (job.status, job.attempts, job.error["code"]) == (JobStatus.FAILED, 1, "INVALID_INPUT")
+    assert job.error["message"] == "ValueError: the column is not there (step-1.py, line 3)"
+    steps = await JobStep.filter(job_id=job.id).order_by("position")
+    assert [step.status for step in steps] == [
+        JobStatus.SUCCEEDED,
+        JobStatus.FAILED,
+        JobStatus.CANCELLED,
+    ]
+    assert [step.error and step.error["message"] for step in steps] == [
+        None,
+        job.error["message"],
+        None,
+    ]
+    errors = [line.message for line in await lines(job) if line.level == "error"]
+    assert any("step-1.py" in line and "line 3" in line for line in errors)
+    assert not any("/workers/" in line or "/work" in line for line in errors)
+    assert await Snapshot.filter(is_derived=True).count() == 0
+    assert (await DataSource.get(id=source.id)).status is DataSourceStatus.SYNCED
+    await assert_nothing_left(platform, job)
+
+
+async def test_a_job_whose_snapshot_is_gone_says_so(platform: Platform) -> None:
+    source = await stored_source(platform)
+    job = await make_script_job(source, CLEAN, input_snapshot_id=999_999)
+
+    job = await worked(platform, job)
+
+    assert (job.status, job.error["code"]) == (JobStatus.FAILED, "CONFLICT")
+    assert await steps_of(job) == [(JobStatus.CANCELLED, None, None)]
+
+
+@pytest.mark.parametrize("rows", [1, 70_000])
+async def test_the_output_has_every_row_once(platform: Platform, rows: int) -> None:
+    source = await stored_source(platform, rows=rows)
+
+    job = await worked(platform, await make_script_job(source, "df = df[::-1]"))
+
+    snapshot = await derived_of(job)
+    found = await rows_of(platform, snapshot, "t")
+    assert [row["id"] for row in found] == list(range(rows))[::-1]
+    assert Manifest.from_json(snapshot.manifest).row_count == rows
