@@ -41,7 +41,7 @@ def exit_with(code: int) -> None:
 
 
 def nap() -> None:
-    time.sleep(60)
+    time.sleep(3_600)
 
 
 def spin() -> None:
@@ -88,7 +88,7 @@ def chatter(channel: Channel, count: int, size: int) -> int:
 
 def stay(channel: Channel) -> None:
     channel.send(os.getpid())
-    time.sleep(60)
+    time.sleep(3_600)
 
 
 def surroundings() -> dict[str, Any]:

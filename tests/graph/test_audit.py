@@ -27,7 +27,7 @@ def node() -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     if not (AUDIT / "node_modules").exists():
-        subprocess.run(["npm", "ci", "--silent"], cwd=AUDIT, check=True, timeout=100)
+        subprocess.run(["npm", "ci", "--silent"], cwd=AUDIT, check=True, timeout=500)
     return found
 
 
@@ -38,7 +38,7 @@ def test_all_audits_pass(node: str) -> None:
             cwd=AUDIT,
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=500,
         )
     results = json.loads(run.stdout)
 

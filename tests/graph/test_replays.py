@@ -52,7 +52,7 @@ async def changed(asker: Asker, source_id: str, **values: Any) -> Any:
 
 async def begun() -> None:
     """Wait until a worker has a job."""
-    for _ in range(3_000):
+    for _ in range(24_000):
         if await Job.filter(attempts__gt=0).exists():
             return
         await asyncio.sleep(0.01)

@@ -67,7 +67,7 @@ async def test_a_migration_killed_half_way_leaves_nothing_and_is_done_again(
         assert await schema.read(database) == before
     history.replace_last(QUICK)
 
-    applied = await asyncio.wait_for(migrate.upgrade(empty_url, migrations=history.package), 10)
+    applied = await asyncio.wait_for(migrate.upgrade(empty_url, migrations=history.package), 120)
 
     assert applied == ["0002_colour"]
     async with models.database.open(empty_url) as database:
@@ -92,7 +92,7 @@ async def test_a_process_says_that_it_waits_for_another(empty_url: str, history:
         await waits.wait()
         first.send_signal(signal.SIGKILL)
 
-    assert await asyncio.wait_for(waiting, 10) == ["0001_initial"]
+    assert await asyncio.wait_for(waiting, 120) == ["0001_initial"]
     assert said == [
         "waiting for another process that migrates this database",
         "applying 0001_initial",

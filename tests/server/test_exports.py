@@ -149,9 +149,9 @@ async def test_a_client_that_leaves_stops_its_export(platform: Platform) -> None
         sent += len(message.get("body", b""))
         if sent:
             left.set()
-            await asyncio.sleep(10)
+            await asyncio.sleep(3_600)
 
-    await asyncio.wait_for(app(scope_of("GET", url.path, url.query), receive, send), 5)
+    await asyncio.wait_for(app(scope_of("GET", url.path, url.query), receive, send), 60)
 
     assert 0 < sent < 2_000_000
     assert platform.rows.exports._running == 0
@@ -167,16 +167,16 @@ async def test_a_client_that_takes_nothing_is_given_up(
     ended = False
 
     async def receive() -> MutableMapping[str, Any]:
-        await asyncio.sleep(10)
+        await asyncio.sleep(3_600)
         return {"type": "http.disconnect"}
 
     async def send(message: MutableMapping[str, Any]) -> None:
         nonlocal ended
         ended = ended or message.get("more_body") is False
         if message.get("body"):
-            await asyncio.sleep(10)
+            await asyncio.sleep(3_600)
 
-    await asyncio.wait_for(app(scope_of("GET", url.path, url.query), receive, send), 5)
+    await asyncio.wait_for(app(scope_of("GET", url.path, url.query), receive, send), 60)
 
     assert "stopped taking its download" in caplog.text
     assert not ended  # so the server breaks the connection off

@@ -20,6 +20,7 @@ from workers import engine
 from workers.engine import Engine, Kind
 
 Run = Callable[[Platform, Lease], Awaitable[None]]
+CLOCK_MS = 50  # by which the database's clock may round
 
 
 async def nothing(*_: object) -> None:
@@ -45,7 +46,7 @@ def make_engine(platform: Platform, run: Run, discard: Run = nothing, **settings
     return Engine(changed, "w1", {JobKind.SYNC: Kind(run, discard)})
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 120) -> None:
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110 - what changes is a row
             await asyncio.sleep(0.01)
@@ -109,17 +110,19 @@ async def test_no_more_jobs_run_at_once_than_there_are_slots(platform: Platform)
 async def test_a_long_job_outlives_the_message_that_started_it(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    may_end = asyncio.Event()
+
     async def run(_platform: Platform, lease: Lease) -> None:
-        await asyncio.sleep(0.3)
+        await may_end.wait()
         await leases.finish(lease, nothing)
 
     monkeypatch.setattr(engine, "SLICE_SECONDS", 0.1)
     job = await make_job()
-    started = time.monotonic()
 
     await make_engine(platform, run).look()
 
-    assert time.monotonic() - started < 0.3
+    assert not await is_over(job)
+    may_end.set()
     await until(lambda: is_over(job))
     assert await status(job) is JobStatus.SUCCEEDED
 
@@ -190,11 +193,13 @@ async def test_the_backoff_doubles_with_jitter(platform: Platform) -> None:
 
     for failures in range(leases.FAILURES_MAX - 1):
         job = await make_job(failures=failures)
+        before = time.time() * 1000 - CLOCK_MS
         await make_engine(platform, run).look()
+        after = time.time() * 1000 + CLOCK_MS
         stored = await Job.get(id=job.id)
 
-        wait = stored.run_after_ms - time.time() * 1000
-        assert 0.7 * 2**failures * 1000 - 500 < wait < 1.3 * 2**failures * 1000
+        wait = 2**failures * 1000
+        assert before + 0.75 * wait <= stored.run_after_ms <= after + 1.25 * wait
         assert stored.progress_message.startswith("Trying again in ")
 
 
@@ -215,12 +220,12 @@ async def test_a_bug_is_masked_and_the_worker_goes_on(platform: Platform) -> Non
     assert await status(fine) is JobStatus.SUCCEEDED
 
 
-async def test_a_cancelled_job_stops_within_seconds(platform: Platform) -> None:
+async def test_a_cancelled_job_stops_in_the_middle_of_its_work(platform: Platform) -> None:
     stopped = []
 
     async def run(_platform: Platform, _lease: Lease) -> None:
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(3_600)
         finally:
             stopped.append("work")
 
@@ -228,12 +233,10 @@ async def test_a_cancelled_job_stops_within_seconds(platform: Platform) -> None:
     discards = Discards()
     looking = asyncio.create_task(make_engine(platform, run, discards).look())
     await until(lambda: is_running(job))
-    started = time.monotonic()
 
     await leases.cancel(job.id)
     await looking
 
-    assert time.monotonic() - started < 5
     assert (await status(job), stopped, discards.jobs) == (JobStatus.CANCELLED, ["work"], [job.id])
 
 
@@ -246,14 +249,14 @@ async def test_a_stopping_worker_gives_its_jobs_back_with_their_checkpoints(
 ) -> None:
     async def run(_platform: Platform, lease: Lease) -> None:
         await leases.checkpoint(lease, {"parts": 3}, Progress(3, 0))
-        await asyncio.sleep(60)
+        await asyncio.sleep(3_600)
 
     job, waiting = await make_job(), await make_job()
     worker = make_engine(platform, run, worker_threads=1)
     looking = asyncio.create_task(worker.look())
     await until(lambda: has_checkpoint(job))
 
-    await worker.stop(5)
+    await worker.stop(120)
     await looking
     await worker.look()
 
@@ -271,7 +274,7 @@ async def test_a_worker_that_lost_its_lease_stops_and_leaves_the_job_to_the_othe
     platform: Platform,
 ) -> None:
     async def run(_platform: Platform, _lease: Lease) -> None:
-        await asyncio.sleep(60)
+        await asyncio.sleep(3_600)
 
     job = await make_job()
     discards = Discards()
@@ -290,19 +293,19 @@ async def test_a_worker_that_lost_its_lease_stops_and_leaves_the_job_to_the_othe
 
 
 async def test_the_lease_is_renewed_while_the_work_goes_on(platform: Platform) -> None:
-    started = asyncio.Event()
+    async def held_until(lease: Lease) -> int:
+        return (await Job.get(id=lease.job_id)).lease_until_ms or 0
 
     async def run(_platform: Platform, lease: Lease) -> None:
-        started.set()
-        await asyncio.sleep(1.6)
+        first = await held_until(lease)
+        while await held_until(lease) == first:  # noqa: ASYNC110 - what changes is a row
+            await asyncio.sleep(0.05)
+        await leases.sweep()
         await leases.finish(lease, nothing)
 
     job = await make_job()
-    looking = asyncio.create_task(make_engine(platform, run, lease_seconds=1).look())
-    await started.wait()  # a claim passes over a row that a sweep holds just then
-    while not looking.done():
-        await leases.sweep()
-        await asyncio.sleep(0.05)
+
+    await make_engine(platform, run, lease_seconds=10).look()
 
     stored = await Job.get(id=job.id)
     assert (stored.status, stored.attempts) == (JobStatus.SUCCEEDED, 1)

@@ -6,7 +6,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,15 @@ from models import Job, JobStatus, migrate
 from server.embedded import EmbeddedWorker
 from services import dispatch
 from tests.clients import ROOT, ServerProcess
-from tests.workers.processes import embedded, headquarters, is_running, small_job, succeeded, until
+from tests.workers.processes import (
+    WAIT_SECONDS,
+    embedded,
+    headquarters,
+    is_running,
+    small_job,
+    succeeded,
+    until,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -27,7 +34,7 @@ async def main():
         while worker.pid is None:
             await asyncio.sleep(0.01)
         print(worker.pid, flush=True)
-        await asyncio.sleep(60)
+        await asyncio.sleep(3_600)
 asyncio.run(main())
 """
 
@@ -49,21 +56,19 @@ async def test_the_supervisor_starts_a_killed_worker_again(
         assert first is not None
 
         os.kill(first, signal.SIGKILL)
-        job = await succeeded(await small_job(), seconds=10)
+        job = await succeeded(await small_job())
 
         assert worker.pid not in {None, first}
         assert job.attempts == 1
     assert worker.pid is None
 
 
-async def test_a_wake_up_starts_a_job_at_once(database_url: str, tmp_path: Path) -> None:
+async def test_a_wake_up_starts_a_job_before_any_sweep(database_url: str, tmp_path: Path) -> None:
     async with headquarters(database_url, tmp_path) as platform, embedded(platform):
         await succeeded(await small_job())
-        started = time.monotonic()
-        for _ in range(5):
-            await succeeded(await small_job())
-
-    assert time.monotonic() - started < 2
+        job = await small_job()
+        await Job.filter(id=job.id).update(woken_at_ms=2**52)  # no sweep will wake it
+        await succeeded(job)
 
 
 async def test_the_worker_ends_with_its_parent_however_that_ends(
@@ -89,7 +94,7 @@ async def test_the_worker_ends_with_its_parent_however_that_ends(
         async def is_gone() -> bool:
             return not is_alive(worker)
 
-        await until(is_gone, 10)
+        await until(is_gone)
 
 
 async def test_jobs_that_were_queued_while_there_was_no_worker_run_when_one_starts(
@@ -110,7 +115,7 @@ async def test_a_second_worker_in_one_data_folder_is_refused(tmp_path: Path) -> 
             await succeeded(await small_job())
             with ServerProcess(tmp_path, "worker") as second:
                 assert second.process is not None
-                status = await asyncio.to_thread(second.process.wait, 20)
+                status = await asyncio.to_thread(second.process.wait, WAIT_SECONDS)
 
                 assert status == 2
                 assert "another worker runs" in second.output
@@ -135,14 +140,12 @@ async def test_a_scaled_out_worker_is_woken_and_stops_though_told_twice(
             assert worker.process is not None
             for _ in range(2):
                 os.killpg(worker.process.pid, signal.SIGTERM)
-            started = time.monotonic()
 
-            assert await asyncio.to_thread(worker.process.wait, 20) == 0
-            assert time.monotonic() - started < 10
+            assert await asyncio.to_thread(worker.process.wait, WAIT_SECONDS) == 0
         await Job.filter(id=job.id).delete()
 
 
-async def test_stopping_is_quick_and_leaves_no_process(database_url: str, tmp_path: Path) -> None:
+async def test_stopping_leaves_no_process(database_url: str, tmp_path: Path) -> None:
     async with headquarters(database_url, tmp_path) as platform:
         worker = EmbeddedWorker(platform.settings)
         async with worker:
@@ -150,7 +153,5 @@ async def test_stopping_is_quick_and_leaves_no_process(database_url: str, tmp_pa
             await succeeded(await small_job())
             pid = worker.pid
             assert pid is not None
-            started = time.monotonic()
 
-        assert time.monotonic() - started < 10
         assert not is_alive(pid)
