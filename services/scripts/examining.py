@@ -1,4 +1,4 @@
-"""Looking at a script's text: parsed in a limited child, never run."""
+"""Looking at a script's text: parsed in an isolated child, never run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import hashlib
 from dataclasses import dataclass
 
 from base import process
-from base.errors import InvalidInput, PlatformError
+from base.errors import InvalidInput, PayloadTooLarge
+from base.isolation import Isolation
 from base.process import ChildDied, LimitExceeded, TookTooLong
 from models import ScriptContract
 from services.platform import Platform
@@ -35,7 +36,8 @@ def hash_of(body: str) -> str:
 async def examine(platform: Platform, body: str, field: str) -> Text:
     """The text with the way in which it wants to be called.
 
-    Raises InvalidInput, which names the line, for what is not Python or has neither of the contracts.
+    Raises InvalidInput, which names the line, for what is not Python or has none of the contracts, and
+    SandboxUnavailable where the child cannot be isolated.
     """
     limits = process.Limits(
         wall_seconds=max(platform.settings.query_seconds_max - MARGIN_SECONDS, 1),
@@ -44,14 +46,14 @@ async def examine(platform: Platform, body: str, field: str) -> Text:
     )
     try:
         async with platform.examinations:
-            found = await process.run(EXAMINE, body, limits=limits)
+            found = await process.run(EXAMINE, body, limits=limits, isolation=Isolation())
     except _TOO_MUCH as error:
         raise InvalidInput(
             "The script could not be parsed within the limits of memory and time.",
             hint="Nest its expressions less deeply, or bring its tables as data.",
             field=field,
         ) from error
-    except PlatformError as error:
+    except (InvalidInput, PayloadTooLarge) as error:
         error.field = field
         raise
     return Text(body, ScriptContract(found.contract), hash_of(body))

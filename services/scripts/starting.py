@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from base.errors import Conflict, NotFound
+from base import isolation
+from base.errors import Conflict, NotFound, SandboxUnavailable
 from base.tracing import trace_id
 from models import DataSource, Job, JobKind, JobStatus, JobStep, Script, Snapshot
-from services import dispatch, idempotency
+from services import dispatch, idempotency, leases
 from services.access import Viewer, find
 from services.idempotency import Result
 from services.platform import Platform
@@ -25,6 +27,8 @@ from services.scripts.planning import (
     check_steps,
     plan,
 )
+
+_NO_SANDBOX = isolation.Level.UNAVAILABLE
 
 
 async def create(
@@ -41,7 +45,8 @@ async def create(
 ) -> int:
     """Queue a job that runs scripts over one table of a snapshot, or take the result of an earlier one; its key.
 
-    Raises NotFound, InvalidInput and PayloadTooLarge for what the input names, and Conflict where there is no snapshot.
+    Raises NotFound, InvalidInput and PayloadTooLarge for what the input names, Conflict where there is no snapshot, and
+    SandboxUnavailable.
     """
     source = await find(viewer, DataSource, source_id, field=SOURCE_FIELD)
     checked = check_steps(steps)
@@ -63,6 +68,7 @@ async def create(
                     "There is no such snapshot of this data source.", field=SNAPSHOT_FIELD
                 )
             wanted = replace(wanted, snapshot_pk=snapshot.id)
+        await _refuse_without_sandbox(platform)
         return await plan(source, checked, wanted)
 
     async def commit(planned: Plan) -> Result:
@@ -102,6 +108,7 @@ async def start(
     if found is None:
         job = await Job.create(**shape)
         await _write_steps(job, planned, {}, {})
+        await leases.touch(job.id)
         return job
     now = datetime.now(UTC)
     over: dict[str, Any] = {
@@ -112,6 +119,7 @@ async def start(
     done = {name: getattr(found, name) for name in ("rows_done", "rows_total", "bytes_done")}
     job = await Job.create(**shape, **over, **done, reused=True, snapshot_id=found.snapshot_id)
     await _write_steps(job, planned, over, await memo.rows_of(found))
+    await leases.touch(job.id)
     return job
 
 
@@ -140,6 +148,15 @@ async def again(job: Job, creator_pk: int | None) -> Job:
         ),
     )
     return await start(planned, creator_pk, reuse=False, field="input.id")
+
+
+async def _refuse_without_sandbox(platform: Platform) -> None:
+    """Say now what the worker beside this process would say later; one elsewhere may do better."""
+    if platform.settings.is_embedded and await asyncio.to_thread(isolation.level) is _NO_SANDBOX:
+        raise SandboxUnavailable(
+            "This server cannot isolate scripts, so it does not run them.",
+            hint="`serverInfo { sandbox }` and `headwater doctor` tell what is missing.",
+        )
 
 
 async def _hold(planned: Plan, field: str | None) -> None:

@@ -1,0 +1,602 @@
+"""Script jobs: everything that they will do is pinned when they are made, and what was done before is not done again."""
+
+import asyncio
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from base.errors import Conflict, Forbidden, InvalidInput, NotFound, PayloadTooLarge
+from base.ids import public_id
+from base.tables import TableSchema
+from models import (
+    DataSource,
+    Job,
+    JobKind,
+    JobStatus,
+    JobStep,
+    Project,
+    Role,
+    Script,
+    Snapshot,
+    SnapshotStatus,
+)
+from models.database import transaction
+from services import jobs, projects, scripts
+from services.platform import Platform
+from services.scripts import StepGiven, TableWanted
+from services.scripts.memo import memo_key
+from storage.snapshots.manifest import Manifest, StoredTable
+from tests import factories
+from tests.services.places import Place, make_place, refused
+
+SAME = "def run(df):\n    return df\n"
+SOURCE = "input.dataSourceId"
+
+
+@pytest.fixture
+async def place(platform: Platform) -> Place:
+    assert platform
+    return await make_place(Role.WRITE)
+
+
+def manifest(*names: str | tuple[str, str]) -> dict[str, Any]:
+    tables = [
+        TableSchema(name, ()) if isinstance(name, str) else TableSchema(name[1], (), schema=name[0])
+        for name in names
+    ]
+    return Manifest(tuple(StoredTable(table, ()) for table in tables)).to_json()
+
+
+async def synced(place: Place, *names: str | tuple[str, str]) -> DataSource:
+    """A source with a current snapshot of these tables, one called `t` where none is named."""
+    source = await factories.make_source(place.project, place.dataset)
+    snapshot = await factories.make_snapshot(source, manifest=manifest(*(names or ("t",))))
+    await DataSource.filter(id=source.id).update(current_snapshot_id=snapshot.id)
+    return await DataSource.get(id=source.id)
+
+
+def id_of(source: DataSource) -> str:
+    return public_id("datasource", source.id)
+
+
+def step(key: str = "a.py", exec_order: int = 0, **parameters: Any) -> StepGiven:
+    return StepGiven(key, exec_order, parameters)
+
+
+async def create(
+    platform: Platform, place: Place, source: DataSource, *steps: StepGiven, **given: Any
+) -> Job:
+    given_steps = steps or (step(),)
+    pk = await scripts.create(platform, place.viewer, id_of(source), given_steps, **given)
+    return await Job.get(id=pk)
+
+
+async def steps_of(job: Job) -> list[JobStep]:
+    return await JobStep.filter(job_id=job.id).order_by("position")
+
+
+async def succeed(job: Job, **values: Any) -> Snapshot:
+    """End a job as its worker would, with a derived snapshot."""
+    source = await DataSource.get(id=job.data_source_id)  # type: ignore[attr-defined]
+    snapshot = await factories.make_snapshot(
+        source, job=job, is_derived=True, base_id=job.input_snapshot_id, manifest=manifest("t")
+    )
+    await JobStep.filter(job_id=job.id).update(status=JobStatus.SUCCEEDED, rows_in=10, rows_out=7)
+    await Job.filter(id=job.id).update(
+        status=JobStatus.SUCCEEDED,
+        snapshot_id=snapshot.id,
+        rows_done=7,
+        rows_total=10,
+        bytes_done=70,
+        **values,
+    )
+    return snapshot
+
+
+async def test_a_job_pins_snapshot_table_texts_and_parameters(
+    platform: Platform, place: Place
+) -> None:
+    source = await synced(place, ("sea", "t"))
+    script = await factories.make_script(source, "clean/a.py")
+
+    job = await create(platform, place, source, step("clean/a.py", 3, columns=["x"]))
+
+    assert (job.kind, job.status, job.reused) == (JobKind.SCRIPT, JobStatus.QUEUED, False)
+    assert job.input_snapshot_id == source.current_snapshot_id
+    assert (job.options, job.active_key) == ({"table": ["sea", "t"], "reuse": True}, None)
+    assert job.creator_id == place.viewer.user_id  # type: ignore[attr-defined]
+    assert (job.data_source_id, job.project_id) == (source.id, place.project.id)  # type: ignore[attr-defined]
+    assert (job.revision, job.changed_ms > 0) == (1, True)
+    (pinned,) = await steps_of(job)
+    assert (pinned.key, pinned.exec_order, pinned.position) == ("clean/a.py", 3, 0)
+    assert (pinned.body, pinned.sha256) == (SAME, hashlib.sha256(SAME.encode()).hexdigest())
+    assert (pinned.parameters, pinned.status) == ({"columns": ["x"]}, JobStatus.QUEUED)
+    assert pinned.script_id == script.id  # type: ignore[attr-defined]
+    assert (await DataSource.get(id=source.id)).status is source.status
+
+
+async def test_later_changes_do_not_reach_a_job(platform: Platform, place: Place) -> None:
+    source = await synced(place)
+    changed = await factories.make_script(source, "a.py")
+    deleted = await factories.make_script(source, "b.py")
+
+    job = await create(platform, place, source, step("a.py"), step("b.py"))
+    await scripts.upload(platform, place.viewer, id_of(source), "a.py", body="df = df.tail()")
+    await scripts.delete(place.viewer, public_id("script", deleted.id))
+    newer = await factories.make_snapshot(source, manifest=manifest("t"))
+    await DataSource.filter(id=source.id).update(current_snapshot_id=newer.id)
+
+    pinned = await steps_of(job)
+    assert [each.body for each in pinned] == [SAME, SAME]
+    assert [each.script_id for each in pinned] == [changed.id, None]  # type: ignore[attr-defined]
+    assert (await Job.get(id=job.id)).input_snapshot_id == source.current_snapshot_id
+
+
+async def test_steps_run_by_their_order_and_then_as_they_were_given(
+    platform: Platform, place: Place
+) -> None:
+    source = await synced(place)
+    for key in ("a.py", "b.py", "c.py", "d.py"):
+        await factories.make_script(source, key)
+    given = [step("d.py", 2), step("c.py", -1), step("b.py", 2), step("a.py")]
+
+    job = await create(platform, place, source, *given)
+
+    order = [(each.position, each.key, each.exec_order) for each in await steps_of(job)]
+    assert order == [(0, "c.py", -1), (1, "a.py", 0), (2, "d.py", 2), (3, "b.py", 2)]
+
+
+async def test_the_same_script_may_run_twice_with_other_parameters(
+    platform: Platform, place: Place
+) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+
+    job = await create(platform, place, source, step("a.py", n=1), step("a.py", n=2))
+
+    assert [each.parameters for each in await steps_of(job)] == [{"n": 1}, {"n": 2}]
+
+
+async def test_predefined_scripts_run_over_any_source(platform: Platform, place: Place) -> None:
+    source = await synced(place)
+    script = await factories.make_predefined("local:same")
+
+    job = await create(platform, place, source, step("local:same"))
+
+    (pinned,) = await steps_of(job)
+    assert (pinned.key, pinned.script_id) == ("local:same", script.id)  # type: ignore[attr-defined]
+
+
+async def test_a_script_of_another_source_is_not_found(platform: Platform, place: Place) -> None:
+    source, other = await synced(place), await synced(place)
+    await factories.make_script(other, "a.py")
+    await factories.make_script(source, "b.py")
+
+    async with refused(NotFound, "input.steps[1].key") as caught:
+        await create(platform, place, source, step("b.py"), step("a.py"))
+    assert "'a.py'" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "key", ["", "..", "../a.py", f"1/{'x' * 300}", "a\x00", "local:", "local:../same"]
+)
+async def test_keys_that_no_script_has_are_refused(
+    platform: Platform, place: Place, key: str
+) -> None:
+    source = await synced(place)
+    await factories.make_predefined("local:same")
+
+    async with refused(InvalidInput, "input.steps[0].key"):
+        await create(platform, place, source, step(key))
+
+
+async def test_a_key_finds_nothing_by_way_of_another_source(
+    platform: Platform, place: Place
+) -> None:
+    """The column is unique by `<source>/<key>`, which a key cannot spell."""
+    source, other = await synced(place), await synced(place)
+    await factories.make_script(other, "a.py")
+
+    async with refused(NotFound, "input.steps[0].key"):
+        await create(platform, place, source, step(f"{other.id}/a.py"))
+
+
+async def test_a_job_has_one_to_a_hundred_steps(platform: Platform, place: Place) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+
+    job = await create(platform, place, source, *[step("a.py")] * 100)
+
+    assert await JobStep.filter(job_id=job.id).count() == 100
+    for steps in ([], [step("a.py")] * 101):
+        async with refused(InvalidInput, "input.steps"):
+            await scripts.create(platform, place.viewer, id_of(source), steps)
+
+
+@pytest.mark.parametrize("parameters", [[1], "text", 7, True])
+async def test_parameters_are_an_object(
+    platform: Platform, place: Place, parameters: object
+) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+
+    async with refused(InvalidInput, "input.steps[0].parameters"):
+        await create(platform, place, source, StepGiven("a.py", 0, parameters))
+
+
+async def test_parameters_are_bounded(platform: Platform, place: Place) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+    deep: Any = {}
+    for _ in range(40):
+        deep = {"a": deep}
+
+    async with refused(PayloadTooLarge, "input.steps[0].parameters"):
+        await create(platform, place, source, step(text="x" * 64 * 1024))
+    for odd in (deep, {"n": 2**70}, {"n": float("nan")}, {"t": "\x00"}):
+        async with refused(InvalidInput, "input.steps[1].parameters"):
+            await create(platform, place, source, step(), StepGiven("a.py", 0, odd))
+
+
+async def test_the_texts_of_a_job_are_bounded_together(platform: Platform, place: Place) -> None:
+    source = await synced(place)
+    large = SAME + "#" * (1024**2 - len(SAME))
+    await factories.make_script(source, "a.py", large)
+    for number in range(9):
+        await factories.make_script(source, f"{number}.py", f"{number}\n{large[2:]}")
+
+    assert await create(platform, place, source, *[step("a.py")] * 8)
+    async with refused(PayloadTooLarge, "input.steps"):
+        await create(platform, place, source, *[step("a.py")] * 9)
+    async with refused(PayloadTooLarge, "input.steps"):
+        await create(platform, place, source, *(step(f"{number}.py") for number in range(9)))
+
+
+async def test_the_only_table_is_meant_where_none_is_named(
+    platform: Platform, place: Place
+) -> None:
+    source = await synced(place, "only")
+    await factories.make_script(source, "a.py")
+
+    assert (await create(platform, place, source)).options["table"] == [None, "only"]
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"table": "rain"}, ["sea", "rain"]),
+        ({"table": "land.hail"}, ["land", "hail"]),
+        ({"table": "hail", "schema": "sea"}, ["sea", "hail"]),
+        ({"table": "sea.hail", "schema": "sea"}, ["sea", "hail"]),
+        ({"schema": "land"}, ["land", "hail"]),
+        ({"table": "plain"}, [None, "plain"]),
+    ],
+)
+async def test_a_table_is_named_with_its_schema_where_need_be(
+    platform: Platform, place: Place, given: dict[str, str], found: list[str | None]
+) -> None:
+    source = await synced(place, ("sea", "rain"), ("sea", "hail"), ("land", "hail"), "plain")
+    await factories.make_script(source, "a.py")
+
+    assert (await create(platform, place, source, **given)).options["table"] == found
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "It has sea.rain, sea.hail, land.hail."),
+        ({"table": "hail"}, "It has sea.hail, land.hail."),
+        ({"table": "snow"}, "It has sea.rain, sea.hail, land.hail."),
+        ({"table": "rain", "schema": "land"}, "It has sea.rain, sea.hail, land.hail."),
+        ({"schema": "sea"}, "It has sea.rain, sea.hail."),
+    ],
+)
+async def test_where_it_is_not_clear_which_table_is_meant_they_are_listed(
+    platform: Platform, place: Place, given: dict[str, str], said: str
+) -> None:
+    source = await synced(place, ("sea", "rain"), ("sea", "hail"), ("land", "hail"))
+    await factories.make_script(source, "a.py")
+
+    async with refused(InvalidInput, "input.table") as caught:
+        await create(platform, place, source, **given)
+    assert caught.value.hint == said
+
+
+async def test_a_long_list_of_tables_is_cut(platform: Platform, place: Place) -> None:
+    source = await synced(place, *(f"t{number}" for number in range(500)))
+    await factories.make_script(source, "a.py")
+
+    async with refused(InvalidInput, "input.table") as caught:
+        await create(platform, place, source)
+    assert caught.value.message.endswith("has 500 tables: say which in `table`.")
+    assert caught.value.hint is not None
+    assert caught.value.hint.endswith("t18, t19, ….")
+
+
+async def test_without_a_snapshot_there_is_nothing_to_run_over(
+    platform: Platform, place: Place
+) -> None:
+    source = await factories.make_source(place.project, place.dataset)
+    await factories.make_script(source, "a.py")
+
+    async with refused(Conflict, SOURCE) as caught:
+        await create(platform, place, source)
+    assert caught.value.hint is not None
+    assert "syncDataSources" in caught.value.hint
+
+
+async def test_an_older_snapshot_and_a_derived_one_may_be_read(
+    platform: Platform, place: Place
+) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+    older = await factories.make_snapshot(source, manifest=manifest("old"))
+    derived = await factories.make_snapshot(source, manifest=manifest("t"), is_derived=True)
+
+    for snapshot, table in ((older, "old"), (derived, "t")):
+        public = public_id("snapshot", snapshot.id)
+        job = await create(platform, place, source, snapshot_id=public)
+        assert (job.input_snapshot_id, job.options["table"]) == (snapshot.id, [None, table])
+
+
+async def test_what_is_no_published_snapshot_of_the_source_is_refused(
+    platform: Platform, place: Place
+) -> None:
+    source, other = await synced(place), await synced(place)
+    await factories.make_script(source, "a.py")
+    foreign = await synced(await make_place())
+    held = await factories.make_snapshot(source, status=SnapshotStatus.HELD, manifest=manifest("t"))
+    removed = await factories.make_snapshot(
+        source, removed_at=datetime.now(UTC), manifest=manifest("t")
+    )
+
+    for pk in (other.current_snapshot_id, foreign.current_snapshot_id, removed.id, 2**40):
+        assert pk is not None
+        async with refused(NotFound, "input.snapshotId"):
+            await create(platform, place, source, snapshot_id=public_id("snapshot", pk))
+    async with refused(Conflict, "input.snapshotId"):
+        await create(platform, place, source, snapshot_id=public_id("snapshot", held.id))
+
+
+async def test_who_may_not_run_jobs_makes_none(platform: Platform, place: Place) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+    reader = (await place.member(Role.READ)).acting(Role.EXECUTE)
+    executor = (await place.member(Role.EXECUTE)).acting(Role.EXECUTE)
+    stranger = (await make_place()).viewer
+
+    async with refused(Forbidden, SOURCE):
+        await create(platform, replace(place, viewer=reader), source)
+    async with refused(NotFound, SOURCE):
+        await create(platform, replace(place, viewer=stranger), source)
+    assert await create(platform, replace(place, viewer=executor), source)
+
+
+async def test_what_is_deleted_gets_no_job(platform: Platform, place: Place) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+    await Project.filter(id=place.project.id).update(deleted_at=datetime.now(UTC))
+
+    async with refused(NotFound, SOURCE):
+        await create(platform, place, source)
+
+
+@pytest.mark.parametrize("gone", ["source", "project", "snapshot"])
+async def test_what_goes_between_the_plan_and_the_job_is_a_conflict(
+    platform: Platform, place: Place, gone: str
+) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+    planned = await scripts.plan(source, [step()], TableWanted())
+    now = datetime.now(UTC)
+    if gone == "source":
+        await DataSource.filter(id=source.id).update(deleted_at=now)
+    elif gone == "project":
+        await Project.filter(id=place.project.id).update(deleted_at=now)
+    else:
+        await Snapshot.all().update(removed_at=now)
+
+    async with refused(Conflict, SOURCE), transaction():
+        await scripts.start(planned, None, reuse=True)
+
+
+async def test_a_script_that_goes_between_leaves_its_text(platform: Platform, place: Place) -> None:
+    source = await synced(place)
+    script = await factories.make_script(source, "a.py")
+    planned = await scripts.plan(source, [step()], TableWanted())
+    await Script.filter(id=script.id).delete()
+
+    async with transaction():
+        job = await scripts.start(planned, None, reuse=True)
+
+    (pinned,) = await steps_of(job)
+    assert (pinned.script_id, pinned.body) == (None, SAME)  # type: ignore[attr-defined]
+
+
+async def test_the_same_again_gives_the_earlier_result_at_once(
+    platform: Platform, place: Place
+) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+    first = await create(platform, place, source, step(n=1, m=2))
+    snapshot = await succeed(first)
+
+    again = await create(platform, place, source, step(m=2, n=1))
+
+    assert again.id != first.id
+    assert (again.status, again.reused) == (JobStatus.SUCCEEDED, True)
+    assert (again.snapshot_id, again.memo_key) == (snapshot.id, first.memo_key)
+    assert again.started_at == again.finished_at is not None
+    assert (again.rows_done, again.rows_total, again.bytes_done) == (7, 10, 70)
+    assert (again.attempts, again.revision, again.worker) == (0, 1, None)
+    (done,) = await steps_of(again)
+    assert (done.status, done.rows_in, done.rows_out) == (JobStatus.SUCCEEDED, 10, 7)
+    assert (done.started_at, done.finished_at) == (again.started_at, again.finished_at)
+    assert done.body == SAME
+
+
+async def test_the_same_text_under_another_key_is_the_same(
+    platform: Platform, place: Place
+) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+    await factories.make_script(source, "b.py")
+    await succeed(await create(platform, place, source, step("a.py")))
+
+    assert (await create(platform, place, source, step("b.py", 7))).reused
+
+
+async def test_what_is_not_the_same_runs(platform: Platform, place: Place) -> None:
+    source = await synced(place, "t", "u")
+    await factories.make_script(source, "a.py")
+    await factories.make_script(source, "b.py", "df = df.head()")
+    await succeed(await create(platform, place, source, step("a.py"), step("b.py"), table="t"))
+    newer = await factories.make_snapshot(source, manifest=manifest("t", "u"))
+
+    both = (step("a.py"), step("b.py"))
+    others = [
+        await create(platform, place, source, *both, table="u"),
+        await create(platform, place, source, *both, table="t", reuse=False),
+        await create(platform, place, source, *reversed(both), table="t"),
+        await create(platform, place, source, step("a.py"), table="t"),
+        await create(platform, place, source, step("a.py", n=1), step("b.py"), table="t"),
+        await create(
+            platform, place, source, *both, table="t", snapshot_id=public_id("snapshot", newer.id)
+        ),
+    ]
+
+    assert [(job.status, job.reused) for job in others] == [(JobStatus.QUEUED, False)] * 6
+    assert (await create(platform, place, source, *both, table="t")).reused
+
+
+async def test_parameters_of_other_types_are_others() -> None:
+    keys = {memo_key(1, (None, "t"), [("a", {"n": n})]) for n in (1, 1.0, "1", True, None)}
+
+    assert len(keys) == 5
+
+
+@pytest.mark.parametrize("why", ["failed", "removed", "forgotten"])
+async def test_a_result_that_is_not_there_is_not_reused(
+    platform: Platform, place: Place, why: str
+) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+    first = await create(platform, place, source)
+    snapshot = await succeed(first)
+    if why == "failed":
+        await Job.filter(id=first.id).update(status=JobStatus.FAILED)
+    elif why == "removed":
+        await Snapshot.filter(id=snapshot.id).update(removed_at=datetime.now(UTC))
+    else:
+        await Snapshot.filter(id=snapshot.id).delete()
+
+    assert not (await create(platform, place, source)).reused
+
+
+async def test_the_newest_result_that_is_there_is_reused(platform: Platform, place: Place) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+    made = [await succeed(await create(platform, place, source, reuse=False)) for _ in range(3)]
+    await Snapshot.filter(id=made[2].id).update(removed_at=datetime.now(UTC))
+
+    assert (await create(platform, place, source)).snapshot_id == made[1].id
+
+
+async def test_an_idempotency_key_gives_the_same_job(platform: Platform, place: Place) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+
+    async def ask(*steps: StepGiven) -> int:
+        return (await create(platform, place, source, *steps, idempotency_key="k")).id  # type: ignore[no-any-return]
+
+    made = set(await asyncio.gather(*(ask() for _ in range(5))))
+
+    assert len(made) == 1
+    await Snapshot.all().update(removed_at=datetime.now(UTC))
+    assert {await ask()} == made
+    async with refused(Conflict, "input.idempotencyKey"):
+        await ask(step("a.py", 1))
+
+
+@pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED])
+async def test_a_retry_runs_the_pinned_texts_again(
+    platform: Platform, place: Place, status: JobStatus
+) -> None:
+    source = await synced(place)
+    script = await factories.make_script(source, "a.py")
+    first = await create(platform, place, source, step(n=1), step("a.py", -1))
+    await Job.filter(id=first.id).update(status=status, error={"code": "TIMEOUT"})
+    await scripts.upload(platform, place.viewer, id_of(source), "a.py", body="df = 1")
+    newer = await factories.make_snapshot(source, manifest=manifest("t"))
+    await DataSource.filter(id=source.id).update(current_snapshot_id=newer.id)
+
+    pk = await jobs.retry(place.viewer, public_id("job", first.id))
+
+    again = await Job.get(id=pk)
+    assert again.id != first.id
+    assert (again.kind, again.status, again.error) == (JobKind.SCRIPT, JobStatus.QUEUED, None)
+    assert (again.input_snapshot_id, again.options["table"]) == (
+        first.input_snapshot_id,
+        [None, "t"],
+    )
+    assert again.memo_key == first.memo_key
+    columns = ("key", "exec_order", "position", "body", "sha256", "parameters", "script_id")
+    pinned = [
+        [[getattr(each, name) for name in columns] for each in await steps_of(job)]
+        for job in (first, again)
+    ]
+    before, after = pinned
+    assert after == before
+    assert before[0] == ["a.py", -1, 0, SAME, script.sha256, {}, script.id]
+
+
+async def test_a_retry_needs_the_snapshot_and_the_source(platform: Platform, place: Place) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+    job = await create(platform, place, source)
+    await Job.filter(id=job.id).update(status=JobStatus.FAILED)
+    public = public_id("job", job.id)
+    await Snapshot.all().update(removed_at=datetime.now(UTC))
+
+    async with refused(Conflict, "input.id") as caught:
+        await jobs.retry(place.viewer, public)
+    assert "snapshot" in caught.value.message
+    await Snapshot.all().update(removed_at=None)
+    await DataSource.filter(id=source.id).update(deleted_at=datetime.now(UTC))
+    async with refused(Conflict, "input.id"):
+        await jobs.retry(place.viewer, public)
+
+
+async def test_a_retry_does_not_take_an_earlier_result(platform: Platform, place: Place) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+    await succeed(await create(platform, place, source))
+    failed = await create(platform, place, source, reuse=False)
+    await Job.filter(id=failed.id).update(status=JobStatus.FAILED)
+
+    pk = await jobs.retry(place.viewer, public_id("job", failed.id))
+
+    assert not (await Job.get(id=pk)).reused
+
+
+async def test_script_jobs_end_with_their_project(platform: Platform, place: Place) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+    job = await create(platform, place, source)
+
+    await projects.delete(place.viewer, place.project_id)
+
+    assert (await Job.get(id=job.id)).status is JobStatus.CANCELLED
+
+
+async def test_a_partition_is_nobodys_to_cancel_or_retry(platform: Platform, place: Place) -> None:
+    source = await synced(place)
+    parent = await factories.make_script_job(source)
+    part = await factories.make_script_job(source, parent=parent, status=JobStatus.FAILED)
+
+    for act in (jobs.cancel, jobs.retry):
+        async with refused(NotFound, "input.id"):
+            await act(place.viewer, public_id("job", part.id))
