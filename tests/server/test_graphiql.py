@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, Response, sync_playwright
 from graph import schema
 from tests.clients import Client, ServerProcess
 
-TABS = 11  # the examples
+TABS = 12  # the examples
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     "--headless",
@@ -195,7 +195,14 @@ def test_the_main_job_ends_in_rows(
     )
     connected = visit.run()["data"]["connectDataSources"]
     source = connected["dataSources"][0]["id"]
-    assert client.wait_for_job(connected["jobs"][0]["id"])["status"] == "SUCCEEDED"
+    job = connected["jobs"][0]["id"]
+    visit.choose("Live")
+    visit.set_variables(job=job)
+    with visit.page.expect_websocket() as socket:
+        visit.page.click(RUN)
+    visit.sees("SUCCEEDED")
+    assert urlsplit(socket.value.url).hostname == "127.0.0.1"
+    assert client.wait_for_job(job)["status"] == "SUCCEEDED"
     visit.choose("Rows")
     visit.set_variables(
         source=source,

@@ -16,10 +16,26 @@
     return token ?? window.sessionStorage.getItem(TOKEN);
   }
 
+  // GraphiQL's own client for subscriptions: a socket for each, which carries the headers in its first message.
+  const live = GraphiQL.createFetcher({
+    url: '/graphql',
+    subscriptionUrl: `${window.location.origin.replace(/^http/, 'ws')}/graphql`,
+  });
+
+  function isSubscription(parameters, document) {
+    const asked = parameters.operationName;
+    return (document?.definitions ?? []).some(
+      (each) => each.operation === 'subscription' && (!asked || each.name?.value === asked),
+    );
+  }
+
   async function fetcher(parameters, options) {
     const chosen = { ...options?.headers };
     if (chosen.Authorization === PLACEHOLDER) {
       delete chosen.Authorization; // nobody yet, rather than a wrong token
+    }
+    if (isSubscription(parameters, options?.documentAST)) {
+      return live(parameters, { ...options, headers: chosen });
     }
     let response;
     try {

@@ -135,6 +135,31 @@ query Watch($job: ID!) {
       variables: json({ input: { dataSourceIds: ['datasource-…'] }, job: 'job-…' }),
     },
     {
+      query: `# Live: a subscription tells of every change until the job
+# is over. Without an end: projectJobs(projectId:).
+subscription Live($job: ID!) {
+  job(id: $job) {
+    status
+    progress {
+      fraction
+      rowsDone
+      message
+    }
+    steps {
+      key
+      status
+      rowsOut
+    }
+    error {
+      message
+      hint
+    }
+  }
+}
+`,
+      variables: json({ job: 'job-…' }),
+    },
+    {
       query: `# 6. Read rows: filtered, sorted, page by page (give the
 # endCursor as \`after\`).
 query Rows(
