@@ -112,7 +112,8 @@ class _Handler(logging.Handler):
         try:
             text = record.getMessage()
         except Exception as wrong:  # noqa: BLE001 - a script's wrong call must not fail it, as everywhere in logging
-            text = f"A call of a logger is wrong: {tracebacks.summary(wrong, self._name)}"
+            where = f"{_place(record.pathname, self._name)}, line {record.lineno}"
+            text = f"A call of a logger is wrong: {wrong} ({where})"
         if record.name not in {LOGGER, "root"}:
             text = f"{record.name}: {text}"
         level = _level(record.levelno)
@@ -133,8 +134,13 @@ def _level(number: int) -> str:
 
 def _warn(reporter: Reporter, name: str, told: tuple[Any, ...]) -> None:
     message, category, filename, line = told[:4]
-    where = name if filename == name else Path(filename).stem
-    reporter.lines("warning", f"{category.__name__}: {message} ({where}, line {line})")
+    where = f"{_place(filename, name)}, line {line}"
+    reporter.lines("warning", f"{category.__name__}: {message} ({where})")
+
+
+def _place(filename: str, name: str) -> str:
+    """A file without where the server keeps it."""
+    return name if filename == name else Path(filename).stem
 
 
 def _unheard(reporter: Reporter, name: str, error: BaseException | None) -> None:

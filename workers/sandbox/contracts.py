@@ -16,6 +16,7 @@ from base.errors import InvalidInput, PayloadTooLarge
 
 BODY_BYTES_MAX = 1024**2
 _NAME: Final = "<script>"
+_NO_TEXT = "The script is not text: it holds characters that Python cannot read."
 _CONTEXT = "context"
 _BATCHES, _DATAFRAME, _GLOBAL = "batches", "dataframe", "global"  # models.scripts.ScriptContract
 _ENTRIES = {"run_batches": _BATCHES, "run": _DATAFRAME}  # the first one that is there
@@ -54,6 +55,8 @@ def examine(body: str) -> Examined:
 
 def _parse(body: str) -> ast.Module:
     """The tree of a text that also compiles: `return` outside of a function is found by the compiler alone."""
+    if "\0" in body:
+        raise InvalidInput(_NO_TEXT)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd escapes: the script's own matter
@@ -64,10 +67,8 @@ def _parse(body: str) -> ast.Module:
         raise InvalidInput(f"{where}: {error.msg}.", hint=_shown(error)) from error
     except (RecursionError, MemoryError) as error:
         raise InvalidInput("The script is nested too deeply to be read.") from error
-    except ValueError as error:  # NUL, lone surrogates
-        raise InvalidInput(
-            "The script is not text: it holds characters that Python cannot read."
-        ) from error
+    except ValueError as error:  # lone surrogates
+        raise InvalidInput(_NO_TEXT) from error
     return tree
 
 

@@ -19,6 +19,7 @@ from workers.sandbox.results import nanoseconds, pieces
 BATCH_ROWS = 128 * 1024
 BATCH_BYTES = 64 * 1024**2
 _MIB = 1024**2
+_DECIMAL_DIGITS = 38
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _NUMBER = r"^(-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?|-?Infinity|-?inf|NaN)$"
 _TIME = r"^[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9:]+)?$"
@@ -28,15 +29,24 @@ class Output:
     """Writes tables that belong together, of one schema: that of the first.
 
     `given` is the Arrow schema of the table that the script saw. Its columns that are stored as text, but are more (a
-    UUID, JSON), stay so while their values are. Raises ScriptFailed, naming column and batch; PayloadTooLarge.
+    UUID, JSON), stay so while their values are. With `is_first_of_many` decimals get room for more digits. Raises
+    ScriptFailed, naming column and batch; PayloadTooLarge.
     """
 
     def __init__(
-        self, descriptor: int, bytes_max: int, source: TableIn, given: pa.Schema, what: str
+        self,
+        descriptor: int,
+        bytes_max: int,
+        source: TableIn,
+        given: pa.Schema,
+        what: str,
+        *,
+        is_first_of_many: bool = False,
     ) -> None:
         self._sink = _Sink(descriptor, bytes_max)
         self._types = {each.name: each.type for each in source.columns}
         self._given = given
+        self._is_first_of_many = is_first_of_many
         self._what = what
         self._writer: pa.RecordBatchFileWriter | None = None
         self._schema = pa.schema([])
@@ -78,7 +88,7 @@ class Output:
         fields = []
         for each in table.schema:
             found = self._found(each)
-            target = self._stored(found, each.name)
+            target = self._wide(self._stored(found, each.name), each.name)
             fields.append(pa.field(each.name, target))
             self._ours[each.name] = self._type(found, target, each)
             self._null_counts[each.name] = 0
@@ -98,6 +108,13 @@ class Output:
             return stored(found, (name,), frozenset())
         except PlatformError as error:
             raise self._refusal(name, error.message.rstrip(".")) from error
+
+    def _wide(self, target: pa.DataType, name: str) -> pa.DataType:
+        """Python's decimals have as many digits as the first batch needs; later ones may need more of them."""
+        is_given = name in self._given.names and self._given.field(name).type == target
+        if self._is_first_of_many and pa.types.is_decimal(target) and not is_given:
+            return pa.decimal128(_DECIMAL_DIGITS, target.scale)
+        return target
 
     def _type(self, found: pa.DataType, target: pa.DataType, field: pa.Field) -> ColumnType:
         before = self._types.get(field.name)
@@ -122,11 +139,11 @@ class Output:
 
     def _fitted(self, values: pa.ChunkedArray, field: pa.Field) -> pa.Array:
         """A column of a piece as it is stored."""
-        whole = values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
-        if isinstance(whole, pa.ChunkedArray):
-            whole = pa.concat_arrays(whole.chunks)
+        if pa.types.is_null(values.type):
+            return pa.nulls(len(values), field.type)
+        plain = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
         try:
-            plain = convert(whole, (field.name,), frozenset())
+            plain = convert(plain, (field.name,), frozenset())
             return plain if plain.type == field.type else _cast(plain, field.type)
         except Inexact as error:
             if pa.types.is_timestamp(values.type) or pa.types.is_time(values.type):
@@ -139,7 +156,7 @@ class Output:
                 raise self._refusal(field.name, "its values cannot be stored") from error
             raise self._refusal(
                 field.name,
-                f"{values.type} does not fit {field.type}, which it was in the first batch",
+                f"{plain.type} does not fit {field.type}, which it was in the first batch",
                 hint="Give the column one type in every batch, as by .astype.",
             ) from error
 
@@ -194,7 +211,7 @@ _VALID: dict[ColumnType, Callable[[pa.Array], bool]] = {
 
 def _cast(values: pa.Array, target: pa.DataType) -> pa.Array:
     """The values as another type that holds them exactly; raises ArrowInvalid where none does."""
-    if _family(values.type) != _family(target) and not pa.types.is_null(values.type):
+    if _family(values.type) != _family(target):
         raise pa.ArrowInvalid(f"{values.type} is no {target}")
     made = values.cast(target)
     if pa.types.is_floating(target) and not made.cast(values.type).equals(values):

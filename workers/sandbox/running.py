@@ -79,7 +79,7 @@ class _Step:
     def run_batches(self, *, takes_context: bool) -> Output:
         """Over one batch after the other."""
         first = next(reading.batches(self._descriptors, self._order.source))
-        output = self._output(first.schema)
+        output = self._output(first.schema, is_first_of_many=True)
         del first
         self._reporter.progress(rows_in=0, rows_out=0)
         self._reporter.started()
@@ -108,9 +108,15 @@ class _Step:
             self._reporter.progress(rows_in=self.rows_in)
             yield frames.frame(rows, source.columns, nullable)
 
-    def _output(self, given: pa.Schema) -> Output:
-        order = self._order
-        return Output(self._descriptors[-1], order.bytes_max, order.source, given, self._what)
+    def _output(self, given: pa.Schema, *, is_first_of_many: bool = False) -> Output:
+        return Output(
+            self._descriptors[-1],
+            self._order.bytes_max,
+            self._order.source,
+            given,
+            self._what,
+            is_first_of_many=is_first_of_many,
+        )
 
     def _given(self, data: object, takes_context: bool) -> tuple[object, ...]:  # noqa: FBT001 - one meaning
         if not takes_context:

@@ -84,7 +84,7 @@ def cells(table: pa.Table) -> list[Any]:
     column = table.column("c")
     if pa.types.is_temporal(column.type) and not pa.types.is_time(column.type):
         width = pa.int32() if pa.types.is_date(column.type) else pa.int64()
-        return column.cast(width).to_pylist()
+        return list(column.cast(width).to_pylist())
     return [repr(value) for value in column.to_pylist()]
 
 

@@ -1,0 +1,187 @@
+"""What a script does wrong is told in words that name its own file and line, and nothing of the server."""
+
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from base.errors import PayloadTooLarge
+from base.process import ChildDied, LimitExceeded, Limits, TookTooLong
+from tests.house.test_layout import ROOT
+from tests.workers.sandbox.stepping import GIB, run_script
+from workers.sandbox.messages import ScriptFailed
+
+TABLE = pa.table({"n": [1, 2, 3], "s": ["a", "b", None]})
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            "def run(df):\n    raise ValueError('no\\nway')",
+            "ValueError: no way (clean/trim.py, line 2)",
+        ),
+        ("def run(df):\n    return df['x']", "KeyError: 'x' (clean/trim.py, line 2)"),
+        (
+            "import nothing_there\ndf",
+            "ModuleNotFoundError: No module named 'nothing_there' (clean/trim.py, line 1)",
+        ),
+        ("def run(df):\n    raise KeyboardInterrupt", "KeyboardInterrupt (clean/trim.py, line 2)"),
+        ("def run(df):\n    raise GeneratorExit", "GeneratorExit (clean/trim.py, line 2)"),
+        ("class E(BaseException): ...\nraise E('x')\ndf", "E: x (clean/trim.py, line 2)"),
+        (
+            "class E(Exception):\n    def __str__(self): raise ValueError\nraise E\ndf",
+            "E: (its text failed with ValueError) (clean/trim.py, line 3)",
+        ),
+        (
+            "import sys\ndf\nsys.exit(3)",
+            "the script ended itself by SystemExit: 3 (clean/trim.py, line 3); it should return instead",
+        ),
+        (
+            "def run(df):\n    return run(df)",
+            "RecursionError: maximum recursion depth exceeded (clean/trim.py, line 2)",
+        ),
+        (
+            "def run(df): return df\ndel run",
+            "clean/trim.py: `run` is no function once the script has run.",
+        ),
+        ("del df", "clean/trim.py has no global `df` at its end, which would be its result."),
+        (
+            "def run(df): pass",
+            "The result of clean/trim.py is missing: `return df` may be what lacks.",
+        ),
+        ("df = None", "The result of clean/trim.py is missing: `return df` may be what lacks."),
+        (
+            "def run(df): return df['n']",
+            "The result of clean/trim.py is a Series, of one column; `.to_frame()` makes a DataFrame of it.",
+        ),
+        (
+            "def run(df): return {'n': [1]}",
+            "The result of clean/trim.py is of the type dict, which is no DataFrame.",
+        ),
+        (
+            "def run(df): yield df",
+            "The result of clean/trim.py is of the type generator, which is no DataFrame.",
+        ),
+        (
+            "def run_batches(batches): pass",
+            "The result of clean/trim.py is nothing: run_batches has to yield DataFrames.",
+        ),
+        (
+            "def run_batches(batches): return next(batches)",
+            "The result of clean/trim.py is a DataFrame: run_batches has to yield DataFrames.",
+        ),
+        (
+            "def run_batches(batches):\n    for _ in batches:\n        if 0: yield",
+            "clean/trim.py gave no batch: run_batches has to yield at least one DataFrame.",
+        ),
+        (
+            "def run_batches(batches):\n    yield from batches\n    raise OSError('late')",
+            "OSError: late (clean/trim.py, line 3)",
+        ),
+        (
+            "def run_batches(batches):\n    yield next(batches)\n    yield 3",
+            "The result of clean/trim.py, batch 2 is of the type int, which is no DataFrame.",
+        ),
+        (
+            "def run(df): raise ExceptionGroup('g', [ValueError('a')])",
+            "ExceptionGroup: g (1 sub-exception) (clean/trim.py, line 1)",
+        ),
+    ],
+)
+async def test_a_failure_says_what_and_where(tmp_path: Path, body: str, message: str) -> None:
+    step = await run_script(tmp_path, body, TABLE)
+
+    assert isinstance(step.error, ScriptFailed)
+    assert step.error.code == "INVALID_INPUT"
+    assert step.error.message == message
+
+
+async def test_a_traceback_shows_the_script_and_no_path_of_the_server(tmp_path: Path) -> None:
+    body = """import pandas as pd
+
+def rename(df):
+    return df.rename(columns=lambda name: 1 / 0)
+
+def run(df):
+    try:
+        return rename(df)
+    except ZeroDivisionError as error:
+        raise ValueError("cannot") from error
+"""
+    step = await run_script(tmp_path, body, TABLE)
+
+    assert str(step.error) == "ValueError: cannot (clean/trim.py, line 10)"
+    lines = [text for level, text in step.log if level == "error"]
+    assert lines[:5] == [
+        "Traceback (most recent call last):",
+        '  File "clean/trim.py", line 8, in run',
+        "    return rename(df)",
+        "           ^^^^^^^^^^",
+        '  File "clean/trim.py", line 4, in rename',
+    ]
+    assert any(text.startswith('  File "pandas.core.frame", line ') for text in lines)
+    assert lines[-4:] == [
+        "Traceback (most recent call last):",
+        '  File "clean/trim.py", line 10, in run',
+        '    raise ValueError("cannot") from error',
+        "ValueError: cannot",
+    ]
+    text = "\n".join(lines)
+    assert not [part for part in (str(ROOT), sys.prefix, str(tmp_path), "sandbox") if part in text]
+
+
+async def test_endless_recursion_has_a_short_traceback(tmp_path: Path) -> None:
+    step = await run_script(tmp_path, "def run(df):\n    return run(df)", TABLE)
+
+    lines = [text for _, text in step.log]
+    assert len(lines) < 20
+    assert lines[-1] == "RecursionError: maximum recursion depth exceeded"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def run(df):\n    return df.assign(x=[bytearray(1 << 34)] * 3)",
+        "import numpy as np\ndef run(df):\n    np.ones(1 << 33)\n    return df",
+        "def run(df):\n    raise MemoryError",
+    ],
+)
+async def test_too_little_memory_is_told_with_what_to_do(tmp_path: Path, body: str) -> None:
+    step = await run_script(tmp_path, body, TABLE)
+
+    assert isinstance(step.error, LimitExceeded)
+    assert step.error.message.startswith("The script needs more memory than it may have: ")
+    assert step.error.message.endswith(
+        "(clean/trim.py, line 2)." if "np" not in body else "(clean/trim.py, line 3)."
+    )
+    assert step.error.hint is not None
+    assert "run_batches" in step.error.hint
+
+
+async def test_a_result_may_have_so_many_bytes(tmp_path: Path) -> None:
+    body = (
+        "def run_batches(batches):\n    batch = next(batches)\n    while True:\n        yield batch"
+    )
+
+    step = await run_script(tmp_path, body, TABLE, bytes_max=3 * 1024**2)
+
+    assert isinstance(step.error, PayloadTooLarge)
+    assert step.error.message == "The result of the script is over 3 MB."
+    assert (tmp_path / "output.arrow").stat().st_size <= 3 * 1024**2
+
+
+async def test_an_endless_script_ends_at_its_limit_of_time(tmp_path: Path) -> None:
+    limits = Limits(wall_seconds=3, memory_bytes=4 * GIB)
+
+    step = await run_script(tmp_path, "while True: df = df", TABLE, limits=limits)
+
+    assert isinstance(step.error, TookTooLong)
+
+
+async def test_a_script_that_kills_its_process_is_told_so(tmp_path: Path) -> None:
+    step = await run_script(tmp_path, "import os\nprint('bye')\nos._exit(3)\ndf", TABLE)
+
+    assert isinstance(step.error, ChildDied)
+    assert "code 3" in step.error.message
