@@ -48,6 +48,7 @@ class Subscription:
             if isinstance(topic, Answer):
                 return topic
             with topic.watch(self._hub) as watch:
+                await watch.begun()
                 for job_id in await topic.now():
                     watch.add(job_id)
                 while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -48,6 +49,7 @@ class Channel(Transport):
         return Redis.from_url(
             self._url,
             decode_responses=True,
+            client_name=f"headwater-progress-{os.getpid()}",
             socket_connect_timeout=CONNECT_SECONDS_MAX,
             socket_timeout=2 * CHECK_SECONDS,
         )

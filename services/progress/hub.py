@@ -81,6 +81,10 @@ class Watch:
         self._news[job_id] = revision
         self._woken.set()
 
+    async def begun(self) -> None:
+        """Wait until whatever changes from now on is told. Read what is watched after this: so nothing passes by."""
+        await self._hub._begun.wait()  # noqa: SLF001 - as above
+
     async def take(self) -> News:
         """The next job to look at, as soon as there is one. Raises `FellBehind`."""
         if self._is_behind:
@@ -95,18 +99,26 @@ class Watch:
 class Hub:
     """The watchers of one process, all on one event loop."""
 
-    def __init__(self, transport: Transport, *, poll_seconds: float = POLL_SECONDS) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        poll_seconds: float = POLL_SECONDS,
+        linger_seconds: float = LINGER_SECONDS,
+    ) -> None:
         self._transport = transport
+        self._linger_seconds = linger_seconds
         self._poll_seconds = poll_seconds
         self._jobs: dict[int, set[Watch]] = {}
         self._projects: dict[int, set[Watch]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._begun = asyncio.Event()
         self._due = asyncio.Event()  # a poll, now
         self._since_ms: int | None = None
         self._seen: dict[int, int] = {}
 
     def watch_job(self, job_id: int) -> Watch:
-        """Watch one job. Read it after this, then wait for news: so nothing passes by."""
+        """Watch one job."""
         return self._join(Watch(self, job_id, None))
 
     def watch_project(self, project_id: int) -> Watch:
@@ -126,6 +138,7 @@ class Hub:
         if watch.project_id is not None:
             self._projects.setdefault(watch.project_id, set()).add(watch)
         if self._task is None:
+            self._begun.clear()
             # In a context of its own: it outlives the request that it starts in.
             self._task = asyncio.get_running_loop().create_task(self._run(), context=Context())
         return watch
@@ -147,7 +160,8 @@ class Hub:
                 if self._jobs or self._projects:
                     watched_at = loop.time()
                     await self._poll()
-                elif loop.time() - watched_at > LINGER_SECONDS:
+                    self._begun.set()
+                elif loop.time() - watched_at > self._linger_seconds:
                     self._task = None  # at once: whoever watches from now on starts another
                     return
                 with suppress(TimeoutError):
@@ -188,16 +202,19 @@ class Hub:
             _log.warning("changed jobs could not be read: %s", type(error).__name__)
 
     async def _look(self) -> None:
-        """Tell of every job that has another revision than at the last look."""
+        """Tell of every job that has another revision than at the last look, from the second look on.
+
+        What the first one sees, every watcher reads after it.
+        """
         columns = ("id", "project_id", "revision", "changed_ms")
-        if self._since_ms is None:  # what changed before, whoever watches reads after this
+        if self._since_ms is None:
             newest = await rows.select(Job, columns, order=_NEWEST, limit=1)
             self._since_ms = newest[0].changed_ms if newest else 0
         recent = Compare("changed_ms", ">=", self._since_ms - MARGIN_MS)
         found = await rows.select(Job, columns, recent, order=_NEWEST, limit=CHANGES_MAX)
         seen = {job.id: job.revision for job in found}
         for job in reversed(found):
-            if self._seen.get(job.id) != job.revision:
+            if self._begun.is_set() and self._seen.get(job.id) != job.revision:
                 self._tell(job.id, job.project_id, job.revision)
         self._seen = seen
         if found:
