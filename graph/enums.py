@@ -62,7 +62,7 @@ expose(
     "What a member of a team may do; each role includes the ones before it.",
     READ="See everything of the team, and download it.",
     EXECUTE="Start, cancel and repeat jobs.",
-    WRITE="Create, change and delete projects, datasets, data sources and uploads.",
+    WRITE="Create, change and delete projects, datasets, data sources, uploads, scripts and schedules.",
     ADMIN="Manage the team's members, and move its projects to another team.",
 )
 expose(

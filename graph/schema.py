@@ -28,6 +28,8 @@ from graph.permissions import undeclared
 from graph.projects.mutations import ProjectMutations
 from graph.projects.queries import ProjectQueries
 from graph.scalars import SCALARS
+from graph.schedules.mutations import ScheduleMutations
+from graph.schedules.queries import ScheduleQueries
 from graph.scripts.mutations import ScriptMutations
 from graph.scripts.queries import ScriptQueries
 from graph.siblings import share_arguments
@@ -46,6 +48,7 @@ _QUERIES = (
     UploadQueries,
     ScriptQueries,
     JobQueries,
+    ScheduleQueries,
     DiffQueries,
 )
 _MUTATIONS = (
@@ -57,6 +60,7 @@ _MUTATIONS = (
     SnapshotMutations,
     ScriptMutations,
     JobMutations,
+    ScheduleMutations,
 )
 _SUBSCRIPTIONS = (JobSubscriptions,)
 

@@ -36,6 +36,7 @@ from graph.pages import (
     window,
 )
 from graph.scalars import BigInt, DateTime
+from graph.schedules.types import OLDEST_SCHEDULES_FIRST, Schedule, of_what_is_there
 from graph.sources.filters import (
     DataSourceFilter,
     DataSourceOrder,
@@ -136,6 +137,26 @@ class Project(Node):
             NEWEST_JOBS_FIRST,
             window(first, after, last, before),
             tuple(job_conditions(filter)),
+            "project_id",
+        )
+        return page_below(info, listing, _open(parent))
+
+    @returns(Connection[Schedule], _HIDDEN)
+    @staticmethod
+    def schedules(
+        parent: strawberry.Parent[Any],
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Awaitable[PageRow]:
+        """What is done in it by the clock, the oldest schedule first."""
+        listing = Listing(
+            Schedule,
+            OLDEST_SCHEDULES_FIRST,
+            window(first, after, last, before),
+            tuple(of_what_is_there()),
             "project_id",
         )
         return page_below(info, listing, _open(parent))

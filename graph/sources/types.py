@@ -25,6 +25,7 @@ from graph.jobs.types import (
 )
 from graph.pages import After, Connection, First, Listing, PageRow, Sort, Which, page_below, window
 from graph.scalars import JSON, BigInt, DateTime, json_text
+from graph.schedules.types import OLDEST_SCHEDULES_FIRST, Schedule
 from graph.scripts.types import Script, scripts_of
 from graph.selection import Selection, read, shape_of
 from graph.serialized import Serialized
@@ -212,6 +213,17 @@ class DataSource(Node):
         conditions = tuple(job_conditions(filter))
         listing = Listing(
             Job, NEWEST_JOBS_FIRST, window(first, after), conditions, "data_source_id"
+        )
+        return page_below(info, listing, parent.pk)
+
+    @returns(Connection[Schedule])
+    @staticmethod
+    def schedules(
+        parent: strawberry.Parent[Any], info: Info, first: First = None, after: After = None
+    ) -> Awaitable[PageRow]:
+        """What is done with it by the clock, the oldest schedule first."""
+        listing = Listing(
+            Schedule, OLDEST_SCHEDULES_FIRST, window(first, after), (), "data_source_id"
         )
         return page_below(info, listing, parent.pk)
 

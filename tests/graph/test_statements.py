@@ -38,6 +38,7 @@ async def grow(team: Team, sources: int) -> None:
                 project, dataset, creator=user, tables=[TableSchema("found", ()).to_json()]
             )
             job = await factories.make_job(source, status=JobStatus.SUCCEEDED)
+            await factories.make_schedule(source, creator=user, last_job_id=job.id)
             await JobStep.create(job=job, key="t", exec_order=1, position=1)
             await JobLog.create(job=job, level="INFO", message="m", at=datetime.now(UTC))
             if index % 2:
@@ -62,6 +63,7 @@ CHILDREN = """{ dataSources(first: 100) { totalCount pageInfo { endCursor } node
   tables { name } table { name columns { name } } snapshot { number tables { name } receipt { rowsRead } }
   snapshots(first: 2) { totalCount nodes { number status drift { column } base { number } restoredFrom { number } } }
   heldSnapshot { number }
+  schedules(first: 2) { nodes { name nextRunAt work { sync { incremental } } lastJob { status } creator { username } } }
   jobs(first: 2) { nodes { status steps { key } logs(first: 5) { lines { message } } } } } } }"""
 
 
@@ -82,7 +84,7 @@ async def test_a_hundred_sources_with_all_their_children_take_as_many_statements
         assert sum(node["snapshot"] is not None for node in page["nodes"]) == number // 2
         counts.append(len(sent))
 
-    assert counts == [17, 17]
+    assert counts == [20, 20]
 
 
 async def test_graphql_cores_own_executor_gives_the_same_answer(platform: Platform) -> None:
@@ -115,6 +117,8 @@ NESTED = """{ projects(first: 10) { nodes { name datasets(first: 5) { nodes { na
         ),
         ("{ a: projects { nodes { name } } b: projects { nodes { name } } }", 2),
         (NESTED, 4),
+        ("{ schedules { nodes { name work { job { steps { key } } } lastError { code } } } }", 1),
+        ("{ projects { nodes { schedules { totalCount nodes { dataSource { name } } } } } }", 4),
     ],
 )
 async def test_a_level_is_a_statement(

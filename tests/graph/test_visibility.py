@@ -13,8 +13,8 @@ from services.platform import Platform
 from tests import factories
 from tests.graph.asking import Asker
 
-BY_ID = ("team", "project", "dataset", "dataSource", "job")
-LISTS = ("projects", "datasets", "dataSources", "jobs")
+BY_ID = ("team", "project", "dataset", "dataSource", "job", "script", "schedule")
+LISTS = ("projects", "datasets", "dataSources", "jobs", "schedules")
 
 
 class House:
@@ -33,10 +33,12 @@ async def build() -> House:
     source = await factories.make_source(house.project, dataset)
     job = await factories.make_job(source)
     snapshot = await factories.make_snapshot(source)
+    script, schedule = await factories.make_script(source), await factories.make_schedule(source)
     user = await factories.make_user()
     await factories.make_membership(user, house.team, Role.READ)
     token, _ = await factories.make_token(user, project=house.project)
-    rows: list[Any] = [house.team, house.project, dataset, source, job, snapshot, user, token]
+    below: list[Any] = [source, job, snapshot, script, schedule]
+    rows: list[Any] = [house.team, house.project, dataset, *below, user, token]
     house.ids = {KINDS[type(row)]: public_id(KINDS[type(row)], row.id) for row in rows}
     return house
 
@@ -70,7 +72,17 @@ async def listed(platform: Platform, viewer: Viewer) -> dict[str, int]:
     return {name: data[name]["totalCount"] for name in LISTS}
 
 
-EVERYTHING = {"team", "project", "dataset", "datasource", "job", "snapshot", "user"}
+EVERYTHING = {
+    "team",
+    "project",
+    "dataset",
+    "datasource",
+    "job",
+    "snapshot",
+    "script",
+    "schedule",
+    "user",
+}
 
 
 async def test_members_of_any_role_see_all_but_others_tokens(platform: Platform) -> None:
@@ -122,7 +134,8 @@ async def test_a_deleted_project_is_only_in_the_list_of_the_deleted(platform: Pl
     viewer = await factories.make_viewer(house.team)
     await Project.filter(id=house.project.id).update(deleted_at=datetime.now(UTC))
     query = """{ projects(filter: {deleted: true}) { nodes { id deletedAt
-      datasets { totalCount nodes { id } } dataSources { totalCount } jobs { totalCount } } } }"""
+      datasets { totalCount nodes { id } } dataSources { totalCount } jobs { totalCount }
+      schedules { totalCount } } } }"""
 
     (shown,) = (await Asker(platform, viewer).data(query))["projects"]["nodes"]
 
@@ -131,15 +144,15 @@ async def test_a_deleted_project_is_only_in_the_list_of_the_deleted(platform: Pl
     assert shown["id"] == house.ids["project"]
     assert shown["deletedAt"] is not None
     assert shown["datasets"] == {"totalCount": 0, "nodes": []}
-    assert (shown["dataSources"], shown["jobs"]) == ({"totalCount": 0}, {"totalCount": 0})
+    assert [shown[name] for name in ("dataSources", "jobs", "schedules")] == [{"totalCount": 0}] * 3
 
 
 async def test_a_deleted_source_is_gone_from_every_list_and_relation(platform: Platform) -> None:
     house = await build()
     viewer = await factories.make_viewer(house.team)
     await DataSource.all().update(deleted_at=datetime.now(UTC))
-    query = """{ jobs { nodes { dataSource { id } } } dataSources { totalCount }
-      projects { nodes { dataSources { totalCount } datasets { nodes { dataSources { totalCount } } } } } }"""
+    query = """{ jobs { nodes { dataSource { id } } } dataSources { totalCount } schedules { totalCount }
+      projects { nodes { dataSources { totalCount } schedules { totalCount } datasets { nodes { dataSources { totalCount } } } } } }"""
 
     shown = await Asker(platform, viewer).data(query)
 
@@ -147,8 +160,15 @@ async def test_a_deleted_source_is_gone_from_every_list_and_relation(platform: P
     assert shown == {
         "jobs": {"nodes": [{"dataSource": None}]},
         "dataSources": none,
+        "schedules": none,
         "projects": {
-            "nodes": [{"dataSources": none, "datasets": {"nodes": [{"dataSources": none}]}}]
+            "nodes": [
+                {
+                    "dataSources": none,
+                    "schedules": none,
+                    "datasets": {"nodes": [{"dataSources": none}]},
+                }
+            ]
         },
     }
 

@@ -32,6 +32,7 @@ class World:
     snapshot: str
     held_snapshot: str
     job: str
+    schedule: str
     script: str
     script_key: str
     token: str
@@ -75,6 +76,7 @@ async def make_world(platform: Platform) -> World:
         source, status=SnapshotStatus.HELD, manifest={"tables": []}
     )
     await DataSource.filter(id=source.id).update(held_snapshot_id=waiting.id)
+    schedule = await factories.make_schedule(source)
     empty = await factories.make_dataset(place.project)
     token: ApiToken
     token, _ = await factories.make_token(await User.get(id=place.viewer.user_id))
@@ -90,6 +92,7 @@ async def make_world(platform: Platform) -> World:
         snapshot=public_id("snapshot", snapshot.id),
         held_snapshot=public_id("snapshot", waiting.id),
         job=public_id("job", job.id),
+        schedule=public_id("schedule", schedule.id),
         script=public_id("script", script.id),
         script_key=script.key,
         token=public_id("token", token.id),
