@@ -166,12 +166,15 @@ class Shape:
         self.kind = KINDS.get(self.model)
         self._fields = {_NAMES.get_graphql_name(field): field for field in self.definition.fields}
         self._known = frozenset(self._fields)
-        self._plans: dict[frozenset[str], Plan] = {}
+        self._plans: dict[tuple[frozenset[str], tuple[Pick, ...]], Plan] = {}
 
     def plan(self, names: frozenset[str], extra: tuple[Pick, ...] = ()) -> Plan:
         """The plan for these field names, with `extra` columns read besides."""
         names = names & self._known
-        key = names.union(pick.name for pick in extra) if extra else names
+        key = (
+            names,
+            extra,
+        )  # the picks, not their names: two lists call their parents' columns the same
         plan = self._plans.get(key)
         if plan is None:
             plan = self._make(names, extra)

@@ -12,6 +12,7 @@ from models import DataSource, DataSourceStatus, Team
 from services.platform import Platform
 from tests import factories
 from tests.graph.asking import Asker
+from tests.services.places import Place
 
 PAGE = """query ($first: Int, $after: String, $last: Int, $before: String, $orderBy: DataSourceOrder, $filter: DataSourceFilter) {
   dataSources(first: $first, after: $after, last: $last, before: $before, orderBy: $orderBy, filter: $filter) {
@@ -258,3 +259,17 @@ async def test_only_what_is_selected_is_answered_through_fragments_aliases_and_d
         "datasets": {"totalCount": 1, "nodes": [{"name": "one"}]},
         "other": {"totalCount": 1, "nodes": []},
     }
+
+
+async def test_lists_of_one_type_below_two_kinds_of_parents_are_not_mixed_up(
+    asker: Asker, place: Place
+) -> None:
+    source = await factories.make_source(place.project, place.dataset)
+    await factories.make_job(source)
+    query = """{ dataSources { nodes { jobs { nodes { kind } } } }
+      projects { nodes { jobs { nodes { kind } } } } }"""
+
+    shown = await asker.data(query)
+
+    jobs = {"nodes": [{"jobs": {"nodes": [{"kind": "SYNC"}]}}]}
+    assert shown == {"dataSources": jobs, "projects": jobs}
