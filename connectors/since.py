@@ -1,4 +1,4 @@
-"""Values of cursor columns as exact text, and what lies at or after them.
+"""Values of cursor columns as exact text, and how they are compared.
 
 INTEGER, DECIMAL decimal digits · FLOAT the shortest digits that give it back · DATE, TIME, TIMESTAMP ISO 8601, times
 with microseconds · TIMESTAMP_TZ likewise, in UTC, ending in `Z` · TEXT as it is · UUID in lower case. Text is compared
@@ -6,7 +6,7 @@ by its UTF-8 bytes, whatever a source's collation says. NaN, infinities and year
 null they are at or after everything, and never the largest.
 """
 
-# ruff: noqa: A002, DTZ001, DTZ901 - `type` is the word for it; a naive timestamp has no zone
+# ruff: noqa: A002, DTZ001 - `type` is the word for it; a naive timestamp has no zone
 
 from __future__ import annotations
 
@@ -16,19 +16,12 @@ from decimal import ROUND_FLOOR, Decimal, InvalidOperation, localcontext
 from typing import Any
 from uuid import UUID
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from base.errors import InvalidInput
 from base.tables import ColumnType
 
 _EPOCH = datetime(1970, 1, 1)
 _DAY_SECONDS = 86_400
-_DIGITS_MAX = 2_000  # of a decimal; PostgreSQL has more, but no cursor does
-_FIRST_US = (datetime.min - _EPOCH) // timedelta(microseconds=1)
-_LAST_US = (datetime.max - _EPOCH) // timedelta(microseconds=1)
-_FIRST_DAY = (date.min - _EPOCH.date()).days
-_LAST_DAY = (date.max - _EPOCH.date()).days
+DIGITS_MAX = 2_000  # of a decimal; PostgreSQL has more, but no cursor does
 
 
 def text(value: Any, type: ColumnType) -> str:
@@ -70,88 +63,11 @@ def moved_back(text: str, type: ColumnType, seconds: int) -> str:
     return _TO_TEXT[type](_before(at, seconds))
 
 
-def mask(batch: pa.RecordBatch, column: str, since: str, type: ColumnType) -> pa.BooleanArray:
-    """Which rows are at or after `since`, or have no value to compare; no nulls."""
-    bound = value(since, type)
-    values = _plain(batch.column(column), type)
-    if pa.types.is_string(values.type) and type is ColumnType.DECIMAL:
-        return pa.array([_is_after(each, bound) for each in values.to_pylist()], pa.bool_())
-    is_after = _at_or_after(values, bound)
-    unordered = pc.invert(_ordered(values, type))
-    return pc.or_(pc.fill_null(is_after, True), pc.fill_null(unordered, True))
-
-
-def largest(
-    batch: pa.RecordBatch,
-    column: str,
-    type: ColumnType,
-    before: str | None = None,
-) -> str | None:
-    """The largest value of a batch, or `before` where that is larger; None where neither has any."""
-    check(type, column)
-    values = _plain(batch.column(column), type)
-    if pa.types.is_string(values.type) and type is ColumnType.DECIMAL:
-        numbers = [Decimal(each) for each in values.to_pylist() if each is not None]
-        found = max((each for each in numbers if each.is_finite()), default=None)
-    else:
-        found = pc.max(values.filter(pc.fill_null(_ordered(values, type), False))).as_py()
-    return later(before, None if found is None else text(found, type), type)
-
-
 def later(one: str | None, other: str | None, type: ColumnType) -> str | None:
     """The larger of two cursors; the one where the other is None."""
     if one is None or other is None:
         return one if other is None else other
     return one if _sorted(value(one, type)) >= _sorted(value(other, type)) else other
-
-
-def _plain(values: pa.Array, type: ColumnType) -> pa.Array:
-    """Without what compares badly: dictionaries, single floats, times of other units."""
-    kind = values.type
-    if type is ColumnType.TIME and not pa.types.is_time(kind):
-        raise InvalidInput(
-            "A column of times with zones, or of 24:00, cannot be a cursor.",
-            hint="Use a column of timestamps.",
-        )
-    if pa.types.is_dictionary(kind):
-        values = values.dictionary_decode()
-        kind = values.type
-    if pa.types.is_float32(kind) or pa.types.is_float16(kind):
-        return values.cast(pa.float64())
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return values.cast(pa.string())
-    if pa.types.is_timestamp(kind) and kind.unit != "us":
-        return values.cast(pa.timestamp("us", kind.tz), safe=False)  # nanoseconds are cut off
-    return values
-
-
-def _ordered(values: pa.Array, type: ColumnType) -> pa.Array:
-    """Which values take part in the order; null where there is none."""
-    if type is ColumnType.FLOAT:
-        return pc.is_finite(values)
-    if type in {ColumnType.TIMESTAMP, ColumnType.TIMESTAMP_TZ}:
-        number = values.cast(pa.int64())
-        return pc.and_(pc.greater_equal(number, _FIRST_US), pc.less_equal(number, _LAST_US))
-    if type is ColumnType.DATE:
-        number = values.cast(pa.int32())
-        return pc.and_(pc.greater_equal(number, _FIRST_DAY), pc.less_equal(number, _LAST_DAY))
-    return pc.is_valid(values)
-
-
-def _at_or_after(values: pa.Array, bound: Any) -> pa.Array:
-    kind = values.type
-    if pa.types.is_decimal(kind):
-        with localcontext(prec=_DIGITS_MAX):  # rounded down: a row too many, never one too few
-            bound = Decimal(bound).quantize(Decimal(1).scaleb(-kind.scale), ROUND_FLOOR)
-    try:
-        return pc.greater_equal(values, pa.scalar(bound, kind))
-    except (pa.ArrowInvalid, OverflowError):  # outside of what the column can hold
-        return pa.repeat(pa.scalar(bound < 0), len(values))
-
-
-def _is_after(each: str | None, bound: Decimal) -> bool:
-    number = Decimal(each) if each is not None else None
-    return number is None or not number.is_finite() or number >= bound
 
 
 def _before(at: Any, seconds: int) -> Any:
@@ -165,7 +81,7 @@ def _before(at: Any, seconds: int) -> Any:
     if isinstance(at, time):
         full = datetime.combine(date.max, at) - timedelta(seconds=seconds)
         return full.time() if full.date() == date.max else time()
-    with localcontext(prec=_DIGITS_MAX):
+    with localcontext(prec=DIGITS_MAX):
         return at - seconds
 
 

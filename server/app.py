@@ -62,6 +62,7 @@ def create_app(settings: Settings, *, embedded: bool) -> Starlette:
             if embedded:
                 app.state.welcome = await first_link(settings)
                 await stack.enter_async_context(EmbeddedWorker(settings))
+            platform.rows.load()  # or the first page of rows would wait for it
             stack.callback(platform.rows.close)
             gc.collect()
             gc.freeze()  # the schema and modules live for ever: the collector need not walk them again

@@ -34,7 +34,7 @@ from services.platform import Platform
 from storage.attachments import disposition
 from storage.local import PARTS_PATH, LocalStore
 from storage.signing import LinkExpired, LinkInvalid, Signer
-from storage.snapshots.export import ExportFormat
+from storage.snapshots.formats import ExportFormat
 from storage.store import ObjectInfo, Place
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from base.credentials import Keyring
 from base.net import Guard
 from base.settings import Settings
-from storage.snapshots.query import Rows
+from storage.snapshots.rows import Rows
 from storage.store import ObjectStore
 
 EXAMINATIONS_MAX = 4  # scripts that one process has parsed at once

@@ -13,13 +13,11 @@ from base import process
 from base.tables import TableSchema
 from connectors import since
 from services.platform import Platform
-from storage.snapshots.engine import LocalPart
-from storage.snapshots.manifest import Cursor, Manifest, Part, StoredFile, StoredTable
+from storage.snapshots.manifest import Cursor, LocalPart, Manifest, Part, StoredFile, StoredTable
 from storage.store import ObjectStore
 from workers import receipts
-from workers.finishing import FinishOrder, FinishTable
 from workers.listening import adopt
-from workers.messages import FINISH, NewFile, TableFinished
+from workers.messages import FINISH, FinishOrder, FinishTable, NewFile, TableFinished
 from workers.planning import Base
 from workers.receipts import Books
 from workers.state import SyncState, TableState

@@ -24,7 +24,7 @@ from base.tables import Column, ColumnType, TableSchema
 from connectors.files.arrow_types import Inexact, TextPaths, column_type, convert, stored
 from connectors.files.names import COLUMNS_MAX, unique_names
 from storage.snapshots import profile
-from storage.snapshots.engine import LocalPart
+from storage.snapshots.manifest import LocalPart
 from storage.snapshots.writer import PartWriter
 from workers.messages import NewFile
 

@@ -13,8 +13,7 @@ from typing import Any
 from base.errors import Conflict
 from base.tables import ColumnType, TableSchema
 from models.sources import DriftPolicy
-from storage.snapshots.evolve import DRIFTED
-from storage.snapshots.widening import change_of
+from storage.snapshots.drifts import DRIFTED, change_of
 
 
 class Drifted(Conflict):

@@ -8,48 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import orjson
 import pyarrow.parquet as pq
 
 from base.process import Channel
-from base.tables import ColumnType, TableSchema
+from base.tables import ColumnType
 from storage.snapshots import compact, evolve, merge, profile
-from storage.snapshots.engine import LocalPart
-from storage.snapshots.manifest import Part, StoredFile
-from workers.messages import FinishedPart, Mode, NewFile, TableFinished
-
-
-@dataclass(frozen=True, slots=True)
-class FinishTable:
-    """One table to finish. `base` are the older parts that stay, `staged` the new ones, `parts` both as stored.
-
-    `rewrites` says that the older ones do not have the columns of `table` yet; `keys` are those of the key-set pass.
-    `is_described` says that there is a profile of the older parts.
-    """
-
-    index: int
-    table: TableSchema
-    mode: Mode
-    parts: tuple[Part, ...]
-    base: tuple[LocalPart, ...]
-    staged: tuple[LocalPart, ...]
-    key: tuple[str, ...] = ()
-    cursor_column: str | None = None
-    since: str | None = None
-    keys: tuple[LocalPart, ...] | None = None
-    rewrites: bool = False
-    is_described: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FinishOrder:
-    """Tables to finish; new files go to `folder`."""
-
-    tables: tuple[FinishTable, ...]
-    folder: Path
-    memory_bytes: int
+from storage.snapshots.manifest import LocalPart, Part, StoredFile
+from workers.messages import FinishedPart, FinishOrder, FinishTable, NewFile, TableFinished
 
 
 def finish(channel: Channel, order: FinishOrder) -> None:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from base.errors import InvalidInput
 from base.tables import ColumnType, TableSchema
-from connectors import since
+from connectors import bounds, since
 from connectors.connector import Connector, Increment, Reading, StoredColumn
 from storage.snapshots import evolve
 from workers.messages import Before, TableEvolved, TableOrder
@@ -51,9 +51,9 @@ class Intake:
         if column is not None:
             kind = _type(self.reading.table, column)
             if self.since is not None and not self.reading.is_since:
-                batch = batch.filter(since.mask(batch, column, self.since, kind))
+                batch = batch.filter(bounds.mask(batch, column, self.since, kind))
             if not self._is_cursor_settled:
-                self.cursor = since.largest(batch, column, kind, self.cursor)
+                self.cursor = bounds.largest(batch, column, kind, self.cursor)
         for name in self.key:
             if nulls := batch.column(name).null_count:
                 raise InvalidInput(

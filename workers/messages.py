@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from base.tables import TableSchema
 from connectors.connector import Connection, Reject, Selection
-from storage.snapshots.manifest import Cursor
+from storage.snapshots.manifest import Cursor, LocalPart, Part
 
 READ = "workers.reading:read"
 FINISH = "workers.finishing:finish"
@@ -195,6 +195,37 @@ class NewFile:
     rows: int
     size_bytes: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishTable:
+    """One table to finish. `base` are the older parts that stay, `staged` the new ones, `parts` both as stored.
+
+    `rewrites` says that the older ones do not have the columns of `table` yet; `keys` are those of the key-set pass.
+    `is_described` says that there is a profile of the older parts.
+    """
+
+    index: int
+    table: TableSchema
+    mode: Mode
+    parts: tuple[Part, ...]
+    base: tuple[LocalPart, ...]
+    staged: tuple[LocalPart, ...]
+    key: tuple[str, ...] = ()
+    cursor_column: str | None = None
+    since: str | None = None
+    keys: tuple[LocalPart, ...] | None = None
+    rewrites: bool = False
+    is_described: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FinishOrder:
+    """Tables to finish; new files go to `folder`."""
+
+    tables: tuple[FinishTable, ...]
+    folder: Path
+    memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

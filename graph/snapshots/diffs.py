@@ -19,8 +19,7 @@ from graph.snapshots.tables import Column
 from models import Role
 from services.snapshots import diffs
 from services.snapshots.diffs import TableChange
-from storage.snapshots.comparing import SchemaChange
-from storage.snapshots.diff import ChangedRow, Difference, RowChange
+from storage.snapshots.changes import ChangedRow, Difference, RowChange, SchemaChange
 
 DIFF_ROWS = 50
 _OF_ROWS = {"key", "counts", "rows", "pageInfo"}

@@ -20,8 +20,8 @@ from graph.serialized import Serialized
 from graph.snapshots.profiles import ColumnProfile
 from services import snapshots
 from services.snapshots import profiles
-from storage.snapshots.filters import RowOp
 from storage.snapshots.manifest import Manifest, StoredTable
+from storage.snapshots.pages import RowOp
 
 MANIFESTS_CACHED = 256
 TABLE_ROWS = 50

@@ -8,7 +8,7 @@ from graph.enums import DriftPolicy, expose
 from graph.scalars import JSON
 from graph.sources.connections import ConnectionInput
 from services.sources import SyncMode
-from storage.snapshots.export import ExportFormat
+from storage.snapshots.formats import ExportFormat
 
 expose(
     SyncMode,

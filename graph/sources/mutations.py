@@ -33,7 +33,7 @@ from graph.sources.payloads import (
 )
 from models import Role
 from services import snapshots, sources
-from storage.snapshots.export import ExportFormat
+from storage.snapshots.formats import ExportFormat
 
 SCOPE = "user"
 EXPIRES_SECONDS = 600

@@ -10,8 +10,15 @@ from base.tables import Column, TableSchema
 from models import Snapshot
 from services.access import Viewer, find
 from services.platform import Platform
-from storage.snapshots.comparing import SchemaChange, schema_changes
-from storage.snapshots.diff import FIRST_MAX, Difference, Side, is_same, unshared
+from storage.snapshots.changes import (
+    FIRST_MAX,
+    Difference,
+    SchemaChange,
+    Side,
+    is_same,
+    schema_changes,
+    unshared,
+)
 from storage.snapshots.manifest import Manifest, StoredTable
 
 SECONDS_SHARE = 0.9  # of an operation's time, so that its own end does not come first

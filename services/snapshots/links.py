@@ -17,7 +17,7 @@ from models import DataSource, Snapshot, Upload
 from services.access import Viewer, find
 from services.platform import Platform
 from storage.signing import Signer
-from storage.snapshots.export import ExportFormat
+from storage.snapshots.formats import ExportFormat
 from storage.snapshots.manifest import Manifest, StoredFile, StoredTable
 
 EXPIRES_SECONDS_MIN = 60

@@ -7,9 +7,8 @@ from typing import Any
 
 from base.errors import NotFound
 from services.platform import Platform
-from storage.snapshots.filters import RowFilter, RowOp
 from storage.snapshots.manifest import StoredTable
-from storage.snapshots.query import Page, RowOrder, RowQuery
+from storage.snapshots.pages import Page, RowFilter, RowOp, RowOrder, RowQuery
 
 
 async def rows(

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from storage.snapshots.engine import LocalPart
 from storage.snapshots.evolve import NewPart, rewrite
-from storage.snapshots.manifest import Part
+from storage.snapshots.manifest import LocalPart, Part
 from storage.snapshots.writer import PART_ROWS
 
 SMALL_ROWS = PART_ROWS // 2

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from duckdb.sqltypes import DOUBLE, DuckDBPyType
 
-from base.tables import Column, ColumnType, TableSchema
+from base.tables import Column, ColumnType
 from storage.snapshots.cells import FLOATS, INTEGERS, NESTED, TIMESTAMP_TZ, TIMESTAMPS, json_cell
 from storage.snapshots.filters import Stored
 from storage.snapshots.relations import exact_form
@@ -34,26 +34,6 @@ def pairs(old: Sequence[Stored], new: Sequence[Stored]) -> list[Pair]:
     before = {stored.column.name: stored for stored in old}
     found = [_pair(before.pop(stored.column.name, None), stored) for stored in new]
     return found + [_pair(stored, None) for stored in before.values()]
-
-
-@dataclass(frozen=True, slots=True)
-class SchemaChange:
-    """A column that came, went or changed its type: `old` or `new` is None where it was not there."""
-
-    column: str
-    old: ColumnType | None
-    new: ColumnType | None
-
-
-def schema_changes(old: TableSchema, new: TableSchema) -> list[SchemaChange]:
-    """How the columns differ, in the order of `pairs`."""
-    before = {column.name: column.type for column in old.columns}
-    found = []
-    for column in new.columns:
-        kind = before.pop(column.name, None)
-        if kind is not column.type:
-            found.append(SchemaChange(column.name, kind, column.type))
-    return found + [SchemaChange(name, kind, None) for name, kind in before.items()]
 
 
 def _pair(old: Stored | None, new: Stored | None) -> Pair:

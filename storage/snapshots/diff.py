@@ -14,11 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -29,16 +27,22 @@ import pyarrow as pa
 from duckdb.sqltypes import VARCHAR, DuckDBPyType
 
 from base.errors import InvalidInput, QueryTooComplex, TimedOut
-from base.tables import Column, TableSchema
 from storage.snapshots import cursors, vectors
 from storage.snapshots.cells import json_cell, json_row
+from storage.snapshots.changes import (
+    FIRST_MAX,
+    ChangedRow,
+    Difference,
+    RowChange,
+    Side,
+    identity_of,
+)
 from storage.snapshots.comparing import Pair, pairs
-from storage.snapshots.engine import EnginePool, LocalPart, locked
+from storage.snapshots.engine import EnginePool, locked
 from storage.snapshots.filters import Stored, stored_columns
-from storage.snapshots.manifest import Part
+from storage.snapshots.manifest import LocalPart
 from storage.snapshots.relations import ROW_BITS
 
-FIRST_MAX = 500
 DIFFS_AT_ONCE = 2  # a process; each has an engine of its own
 MEMORY_BYTES = 512 * 1024**2
 PAGE_BYTES_MAX = 32 * 1024**2
@@ -46,66 +50,6 @@ _REMOVED = 1 << 63  # in a cursor, before the place: rows that were removed come
 _HINT = (
     "Compare snapshots that are nearer to each other, or export both tables and compare the files."
 )
-
-_Identity = tuple[str, int, str | None]  # hash and rows of a part, hash of its delete vector
-
-
-class RowChange(StrEnum):
-    """What happened to a row."""
-
-    ADDED = "added"
-    REMOVED = "removed"
-    CHANGED = "changed"
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """A table in one snapshot; `files` are its parts as local files."""
-
-    table: TableSchema
-    parts: Sequence[Part] = ()
-    files: Sequence[LocalPart] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedRow:
-    """A row that differs. `key`, `old` and `new` are JSON arrays of cells, None where there is no such row."""
-
-    change: RowChange
-    key: bytes | None
-    old: bytes | None
-    new: bytes | None
-    columns: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Counts of all rows that differ, and a page of them, with cells in the order of `columns`.
-
-    `key` are the columns that rows were matched by; without one nothing is ever `changed`.
-    """
-
-    key: tuple[str, ...]
-    columns: tuple[Column, ...]
-    added: int = 0
-    removed: int = 0
-    changed: int = 0
-    rows: tuple[ChangedRow, ...] = ()
-    has_next: bool = False
-    has_previous: bool = False
-    start_cursor: str | None = None
-    end_cursor: str | None = None
-
-
-def is_same(old: Sequence[Part], new: Sequence[Part]) -> bool:
-    """Whether two tables are the same without a look at their rows; they may be even where this says no."""
-    return list(map(_identity, old)) == list(map(_identity, new))
-
-
-def unshared(old: Sequence[Part], new: Sequence[Part]) -> tuple[list[Part], list[Part]]:
-    """The parts that only one of the two has: all that a difference needs."""
-    shared = Counter(map(_identity, old)) & Counter(map(_identity, new))
-    return _without(old, shared.copy()), _without(new, shared)
 
 
 class Diffs:
@@ -158,7 +102,7 @@ class _Comparison:
         self._stopped = threading.Event()
         self._old, self._new = old, new
         # Another key matches other rows, so its pages are others.
-        sides = [[_identity(part) for part in side.parts] for side in (old, new)]
+        sides = [[identity_of(part) for part in side.parts] for side in (old, new)]
         self._mark = hashlib.sha256(json.dumps([*sides, list(key)]).encode()).digest()
         files = [part.path for side in (old, new) for part in side.files]
         files += [p.deletes for side in (old, new) for p in side.files if p.deletes]
@@ -424,22 +368,6 @@ class _Comparison:
         return " union all ".join(reads)
 
 
-def _without(parts: Sequence[Part], shared: Counter[_Identity]) -> list[Part]:
-    left = []
-    for part in parts:
-        identity = _identity(part)
-        if shared[identity]:
-            shared[identity] -= 1
-        else:
-            left.append(part)
-    return left
-
-
-def _identity(part: Part) -> _Identity:
-    """What tells parts apart by content."""
-    return part.sha256, part.rows, part.deletes.sha256 if part.deletes else None
-
-
 def _rests(old: Side, new: Side) -> tuple[_Rest, _Rest]:
     """What is left of both sides without what they share."""
     rests = _Rest(), _Rest()
@@ -453,7 +381,7 @@ def _rests(old: Side, new: Side) -> tuple[_Rest, _Rest]:
                 rests[1].whole.append(at)
             continue
         # The twin with the same deleted rows, where there are several.
-        exact = [each for each in twins if _identity(old.parts[each]) == _identity(part)]
+        exact = [each for each in twins if identity_of(old.parts[each]) == identity_of(part)]
         twin = (exact or twins)[0]
         twins.remove(twin)
         if not exact:

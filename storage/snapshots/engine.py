@@ -8,7 +8,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -17,12 +16,13 @@ import duckdb
 from duckdb.sqltypes import DuckDBPyType
 
 from base.errors import QueryTooComplex, TimedOut
-from storage.snapshots import vectors
 from storage.snapshots.cells import MACROS
-from storage.snapshots.vectors import Gone
+from storage.snapshots.manifest import LocalPart
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from storage.snapshots.vectors import Gone
 
 
 class Stoppable(Protocol):
@@ -63,21 +63,6 @@ _WIDE = ("set disabled_optimizers = 'common_subexpressions'",)
 _LOCKED = ("set enable_external_access = false", "set lock_configuration = true")
 
 
-@dataclass(frozen=True, slots=True)
-class LocalPart:
-    """A part as a local file, with its number of rows; `deletes` is the file of its delete vector, if it has one."""
-
-    path: Path
-    rows: int
-    deletes: Path | None = None
-    deleted_rows: int = 0
-
-    @property
-    def live_rows(self) -> int:
-        """Rows that readers see."""
-        return self.rows - self.deleted_rows
-
-
 def locked(
     files: Sequence[str],
     *,
@@ -116,6 +101,34 @@ def load_gone(
             )
 
 
+class NoneGone:
+    """What `vectors.Gone` is for a table without deleted rows: no row moves, and NumPy is not needed for that."""
+
+    rows = 0
+
+    def __init__(self, all_rows: int) -> None:
+        self._all_rows = all_rows
+
+    def live_from(self, start: int, wanted: int) -> list[int]:
+        """The first `wanted` positions at or after `start`."""
+        return list(range(start, min(start + wanted, self._all_rows)))
+
+    def live_of(self, positions: Sequence[int]) -> list[int]:
+        """All of them."""
+        return list(positions)
+
+    def live_mask(self, start: int, rows: int) -> None:
+        """None: all are live."""
+
+
+def _gone(starts: Sequence[int], parts: Sequence[LocalPart]) -> Gone | NoneGone:
+    if not any(part.deletes for part in parts):
+        return NoneGone(starts[-1])
+    from storage.snapshots import vectors  # noqa: PLC0415 - Arrow and NumPy
+
+    return vectors.Gone(starts, [vectors.read(part.deletes) for part in parts])
+
+
 class Engine:
     """One table's files in a database of their own, which can reach nothing else.
 
@@ -128,7 +141,7 @@ class Engine:
         self.parts = tuple(parts)
         self.files = [str(part.path) for part in parts]
         self.starts = list(accumulate((part.rows for part in parts), initial=0))
-        self.gone = Gone(self.starts, [vectors.read(part.deletes) for part in parts])
+        self.gone = _gone(self.starts, parts)
         self._connection = locked(
             [*self.files, *(str(part.deletes) for part in parts if part.deletes)],
             settings=_WIDE,

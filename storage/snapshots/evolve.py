@@ -21,12 +21,13 @@ from base.errors import Conflict, InvalidInput
 from base.tables import Column, ColumnType, TableSchema
 from storage.snapshots import vectors
 from storage.snapshots.cells import exact_text
-from storage.snapshots.engine import LocalPart, locked
+from storage.snapshots.drifts import DRIFTED, change_of
+from storage.snapshots.engine import locked
+from storage.snapshots.manifest import LocalPart
 from storage.snapshots.vectors import Gone
-from storage.snapshots.widening import change_of, common, wider
+from storage.snapshots.widening import common, wider
 from storage.snapshots.writer import PartWriter
 
-DRIFTED = "drifted"
 _BATCH_ROWS = 32 * 1024
 
 

@@ -14,7 +14,6 @@ import threading
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from enum import StrEnum
 from itertools import chain
 
 import pyarrow as pa
@@ -25,8 +24,10 @@ from base.tables import ColumnType, TableSchema
 from storage.snapshots import vectors
 from storage.snapshots.buffers import joined
 from storage.snapshots.cells import csv_cell, csv_row, json_cell, json_record
-from storage.snapshots.engine import EnginePool, LocalPart
+from storage.snapshots.engine import EnginePool
 from storage.snapshots.filters import Stored, stored_columns
+from storage.snapshots.formats import ExportFormat
+from storage.snapshots.manifest import LocalPart
 from storage.snapshots.vectors import Gone
 from storage.snapshots.writer import parquet_writer
 
@@ -44,16 +45,6 @@ _EMPTY_TYPES = {
     ColumnType.TIMESTAMP_TZ: pa.timestamp("us", "UTC"),
     ColumnType.BINARY: pa.binary(),
 }
-
-
-class ExportFormat(StrEnum):
-    """What a download holds. ORIGINAL is the file that was uploaded, byte by byte; it and QUARANTINE are stored so."""
-
-    ORIGINAL = "original"
-    CSV = "csv"
-    PARQUET = "parquet"
-    JSONL = "jsonl"
-    QUARANTINE = "quarantine"
 
 
 class Exports:

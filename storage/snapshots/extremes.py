@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow.parquet as pq
 
-from storage.snapshots.engine import LocalPart
+from storage.snapshots.manifest import LocalPart
 
 _WHOLE = "parquet-cpp-arrow"  # keeps whole texts or, where they are long, none; other writers may cut them
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_FLOOR, Context, Decimal
-from enum import StrEnum
 from typing import Any
 
 from duckdb.sqltypes import DuckDBPyType
@@ -22,35 +21,11 @@ from duckdb.sqltypes import DuckDBPyType
 from base.errors import InvalidInput
 from base.tables import Column, ColumnType, TableSchema
 from storage.snapshots.cells import INTEGERS, TIMESTAMP_TZ, TIMESTAMPS
+from storage.snapshots.pages import RowFilter, RowOp
 
 FILTERS_MAX = 50
 IN_VALUES_MAX = 1000
 DECIMAL_DIGITS_MAX = 1000  # of a value in a filter; more is no number that anybody stored
-
-
-class RowOp(StrEnum):
-    """What a filter asks of a column."""
-
-    EQ = "eq"
-    NE = "ne"
-    LT = "lt"
-    LE = "le"
-    GT = "gt"
-    GE = "ge"
-    IN = "in"
-    CONTAINS = "contains"
-    STARTS_WITH = "starts_with"
-    IS_NULL = "is_null"
-    NOT_NULL = "not_null"
-
-
-@dataclass(frozen=True, slots=True)
-class RowFilter:
-    """One condition. `value` is a JSON value: a list for IN, nothing for IS_NULL and NOT_NULL."""
-
-    column: str
-    op: RowOp
-    value: Any = None
 
 
 @dataclass(frozen=True, slots=True)

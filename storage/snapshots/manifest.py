@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from base.tables import TableSchema
@@ -41,6 +42,21 @@ class Part:
     def live_rows(self) -> int:
         """Rows that readers see."""
         return self.rows - (self.deletes.rows if self.deletes else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPart:
+    """A part as a local file, with its number of rows; `deletes` is the file of its delete vector, if it has one."""
+
+    path: Path
+    rows: int
+    deletes: Path | None = None
+    deleted_rows: int = 0
+
+    @property
+    def live_rows(self) -> int:
+        """Rows that readers see."""
+        return self.rows - self.deleted_rows
 
 
 @dataclass(frozen=True, slots=True)

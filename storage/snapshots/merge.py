@@ -27,7 +27,8 @@ from base.tables import ColumnType
 from storage.local import storage_full
 from storage.snapshots import appending, probing, vectors
 from storage.snapshots.cells import MACROS
-from storage.snapshots.engine import LocalPart, locked
+from storage.snapshots.engine import locked
+from storage.snapshots.manifest import LocalPart
 from storage.snapshots.matching import Merge
 from storage.snapshots.relations import ROW_BITS, Places, Relation, column_names
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from base.tables import ColumnType
 from storage.snapshots import vectors
-from storage.snapshots.engine import LocalPart
+from storage.snapshots.manifest import LocalPart
 from storage.snapshots.relations import ROW_BITS, Outcome, Places
 from storage.snapshots.writer import PART_BYTES
 

@@ -34,9 +34,10 @@ from base.tables import TableSchema
 from storage.snapshots import vectors
 from storage.snapshots.codes import Code, code_of, doubles, edges
 from storage.snapshots.counting import Middle, Moments, Runs, Values, sort
-from storage.snapshots.engine import Cursor, Engine, LocalPart, locked
+from storage.snapshots.engine import Cursor, Engine, locked
 from storage.snapshots.extremes import Extremes
 from storage.snapshots.filters import Stored, stored_columns
+from storage.snapshots.manifest import LocalPart
 from storage.snapshots.profile_sql import cell_of, double_of, ends_of, hash_of, order_of, shown
 
 TOP_MAX = 10

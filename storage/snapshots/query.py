@@ -12,95 +12,42 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from math import ceil
 from typing import Any
 
 from base.errors import InvalidInput, QueryTooComplex
-from base.tables import Column, TableSchema
+from base.tables import TableSchema
 from storage.snapshots import cursors
 from storage.snapshots.cells import json_cell, json_row
 from storage.snapshots.cursors import Key
-from storage.snapshots.diff import Diffs
-from storage.snapshots.engine import ENGINE_THREADS, Cursor, Engine, EnginePool, LocalPart
-from storage.snapshots.export import Exports
+from storage.snapshots.engine import ENGINE_THREADS, Cursor, Engine, EnginePool
 from storage.snapshots.filters import (
     FILTERS_MAX,
-    RowFilter,
     Sql,
     Stored,
     compile_filter,
     sort_key,
     stored_columns,
 )
-from storage.snapshots.manifest import Part
-from storage.store import ObjectStore
+from storage.snapshots.manifest import LocalPart
+from storage.snapshots.pages import FIRST_MAX, Page, RowOrder, RowQuery
 
-FIRST_MAX = 1000
 ORDERS_MAX = 16
 PAGE_BYTES_MAX = 32 * 1024**2
-QUERY_SECONDS = 10.0
-TABLES_KNOWN_MAX = 256
 _ROWS_AT_ONCE = 128
 _PLACE = ("file_index", "file_row_number")
 _PARTS_FIRST = 2 * ENGINE_THREADS  # by the matches in these it is told how many more to scan
 _MARGIN = 1.2  # to plan a query costs about as much as to scan a part
 
 
-@dataclass(frozen=True, slots=True)
-class RowOrder:
-    """Sort by one column."""
-
-    column: str
-    descending: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RowQuery:
-    """What a page is asked for. No columns means all; `after` is the cursor of the row before the page.
-
-    `count` asks for the number of rows that match, which is free without a filter and a scan with one.
-    """
-
-    columns: Sequence[str] | None = None
-    where: Sequence[RowFilter] = ()
-    order_by: Sequence[RowOrder] = ()
-    first: int = 50
-    after: str | None = None
-    count: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page: `rows_json` is a JSON array of arrays of cells, in the order of `columns`."""
-
-    columns: tuple[Column, ...]
-    rows_json: bytes
-    row_count: int
-    has_next: bool = False
-    has_previous: bool = False
-    start_cursor: str | None = None
-    end_cursor: str | None = None
-    total: int | None = None
-
-
-class Rows:
-    """Reads pages, whole tables as `exports`, and compares them as `diffs`. One a store and process.
-
-    It keeps the tables used last open.
-    """
+class Pages:
+    """Reads pages. It keeps the tables used last open in its `pool`."""
 
     def __init__(self) -> None:
-        self._local: OrderedDict[tuple[tuple[str, str | None], ...], list[LocalPart]] = (
-            OrderedDict()
-        )
-        self._pool = EnginePool()
-        self.exports = Exports(self._pool)
-        self.diffs = Diffs()
+        self.pool = EnginePool()
 
     async def page(
         self,
@@ -108,39 +55,18 @@ class Rows:
         table: TableSchema,
         query: RowQuery,
         *,
-        seconds: float = QUERY_SECONDS,
+        seconds: float,
     ) -> Page:
-        """One page; raises InvalidInput (`field` is relative to the query), TimedOut, QueryTooComplex."""
+        """See `storage.snapshots.rows.Rows.page`."""
         _check(table, query)
         filled = [part for part in parts if part.live_rows]
         if not filled:
             return _empty_page(table, query)
-        return await self._pool.run(filled, partial(_read_page, table, query), seconds)
-
-    async def local_parts(self, store: ObjectStore, parts: Sequence[Part]) -> list[LocalPart]:
-        """The parts as local files; raises NotFound where one is gone."""
-        keys = tuple((part.key, part.deletes.key if part.deletes else None) for part in parts)
-        found = self._local.get(keys)
-        if found is None or not store.is_local:  # a copy in a cache may be gone again
-            found = [await _local_part(store, part) for part in parts]
-            self._local[keys] = found
-            if len(self._local) > TABLES_KNOWN_MAX:
-                self._local.popitem(last=False)
-        return found
+        return await self.pool.run(filled, partial(_read_page, table, query), seconds)
 
     def close(self) -> None:
         """Let go of files and threads."""
-        self.exports.close()
-        self.diffs.close()
-        self._pool.close()
-
-
-async def _local_part(store: ObjectStore, part: Part) -> LocalPart:
-    path = await store.local_path(part.key)
-    if part.deletes is None:
-        return LocalPart(path, part.rows)
-    deletes = await store.local_path(part.deletes.key)
-    return LocalPart(path, part.rows, deletes, part.deletes.rows)
+        self.pool.close()
 
 
 def _place(engine: Engine, position: int) -> tuple[int, int]:

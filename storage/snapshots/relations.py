@@ -17,7 +17,8 @@ from duckdb.sqltypes import DuckDBPyType
 
 from base.errors import InvalidInput
 from storage.snapshots.cells import FLOATS, NESTED
-from storage.snapshots.engine import LocalPart, load_gone
+from storage.snapshots.engine import load_gone
+from storage.snapshots.manifest import LocalPart
 
 Places = npt.NDArray[np.int64]
 ROW_BITS = 32

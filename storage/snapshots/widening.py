@@ -1,10 +1,11 @@
-"""Which type holds the values of two types without loss, and what a change of types is called."""
+"""Which type holds the values of two types without loss."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
 from base.tables import ColumnType
+from storage.snapshots.drifts import WITHOUT_TEXT
 
 Held = tuple[ColumnType, pa.DataType]
 _INTEGER_DIGITS = {8: 3, 16: 5, 32: 10, 64: 19}
@@ -18,19 +19,8 @@ _INTEGERS = {
     )
     for bits, of in zip((8, 16, 32, 64), types, strict=True)
 }
-_WITHOUT_TEXT = frozenset({ColumnType.BINARY, ColumnType.LIST, ColumnType.STRUCT})
 _NUMBERS = frozenset({ColumnType.INTEGER, ColumnType.DECIMAL})
 _DAYS = frozenset({ColumnType.DATE, ColumnType.TIMESTAMP})
-_WIDER = {ColumnType.INTEGER: ColumnType.DECIMAL, ColumnType.DATE: ColumnType.TIMESTAMP}
-
-
-def change_of(old: ColumnType | None, new: ColumnType | None) -> str:
-    """What became of a source's column that changed: `added`, `removed`, `widened`, `narrowed` or `incompatible`."""
-    if old is None or new is None:
-        return "added" if old is None else "removed"
-    if _holds(new, old):
-        return "widened"
-    return "narrowed" if _holds(old, new) else "incompatible"
 
 
 def wider(one: Held, other: Held) -> Held | None:
@@ -48,7 +38,7 @@ def wider(one: Held, other: Held) -> Held | None:
             )  # more digits than a decimal has; or one side has its digits as text
         if stored is not None:
             return _kind(kinds, stored), stored
-    if kinds & _WITHOUT_TEXT:
+    if kinds & WITHOUT_TEXT:
         return None
     # What is a text already on both sides stays what it is.
     return (one[0] if len(kinds) == 1 else ColumnType.TEXT), pa.string()
@@ -65,13 +55,6 @@ def common(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
         if held is not None:
             return held
     return None
-
-
-def _holds(one: ColumnType, other: ColumnType) -> bool:
-    """Whether the one type has all values of the other."""
-    if one is ColumnType.TEXT:
-        return other not in _WITHOUT_TEXT
-    return _WIDER.get(other) is one
 
 
 def _kind(kinds: set[ColumnType], stored: pa.DataType) -> ColumnType:

@@ -19,7 +19,7 @@ import pytest
 import connectors
 from base.errors import InvalidInput
 from base.tables import TableSchema
-from connectors import since
+from connectors import bounds, since
 from connectors.connector import (
     Batch,
     Connection,
@@ -208,18 +208,18 @@ def test_a_database_and_we_agree_on_what_is_at_or_after_every_value(
         whole = pa.Table.from_batches([batch.data for batch in batches]).combine_chunks()
         kept = table.columns[1].type
         rows = whole.to_batches()[0]
-        bounds = {
-            since.largest(batch.data, "at", kept)
+        marks = {
+            bounds.largest(batch.data, "at", kept)
             for batch in batches
             if batch.data["at"][0].is_valid
         } - {None}
-        assert len(bounds) >= 2
-        for bound in bounds:
+        assert len(marks) >= 2
+        for bound in marks:
             assert bound is not None
             selection = Selection("changes", increment=Increment("at", bound))
             _, found, is_since = batches_of(source, selection)
             assert is_since
-            wanted = rows.filter(since.mask(rows, "at", bound, kept))
+            wanted = rows.filter(bounds.mask(rows, "at", bound, kept))
             assert sorted(ids(found)) == wanted["id"].to_pylist(), bound
             for number, batch in enumerate(found):
                 if batch.position is not None:

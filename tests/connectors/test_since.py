@@ -15,7 +15,7 @@ import pytest
 
 from base.errors import InvalidInput
 from base.tables import ColumnType
-from connectors import since
+from connectors import bounds, since
 
 BERLIN = ZoneInfo("Europe/Berlin")
 US = pa.timestamp("us")
@@ -83,9 +83,9 @@ def test_a_column_without_order_is_no_cursor(kind: ColumnType) -> None:
     with pytest.raises(InvalidInput, match="no order"):
         since.text("x", kind)
     with pytest.raises(InvalidInput, match="no order"):
-        since.mask(batch, "c", "x", kind)
+        bounds.mask(batch, "c", "x", kind)
     with pytest.raises(InvalidInput, match="no order"):
-        since.largest(batch, "c", kind)
+        bounds.largest(batch, "c", kind)
 
 
 def test_every_type_is_either_ordered_or_refused() -> None:
@@ -208,22 +208,22 @@ def test_rows_at_or_after_a_cursor_and_those_without_a_value_are_taken(
 ) -> None:
     batch = column(values, arrow)
 
-    found = since.mask(batch, "c", bound, kind)
+    found = bounds.mask(batch, "c", bound, kind)
 
     assert (found.to_pylist(), found.null_count) == ([bool(each) for each in expected], 0)
-    assert since.largest(batch, "c", kind) == most
+    assert bounds.largest(batch, "c", kind) == most
 
 
 def test_the_largest_value_goes_on_from_the_batches_before() -> None:
     batch = column([5, 9], pa.int64())
 
-    assert since.largest(batch, "c", ColumnType.INTEGER, "10") == "10"
-    assert since.largest(batch, "c", ColumnType.INTEGER, "8") == "9"
-    assert since.largest(column([], pa.int64()), "c", ColumnType.INTEGER, "8") == "8"
+    assert bounds.largest(batch, "c", ColumnType.INTEGER, "10") == "10"
+    assert bounds.largest(batch, "c", ColumnType.INTEGER, "8") == "9"
+    assert bounds.largest(column([], pa.int64()), "c", ColumnType.INTEGER, "8") == "8"
 
 
 def test_the_largest_text_is_the_one_with_the_largest_bytes() -> None:
-    assert since.largest(column(["\U0001f600"], pa.string()), "c", ColumnType.TEXT, "\uffff") == (
+    assert bounds.largest(column(["\U0001f600"], pa.string()), "c", ColumnType.TEXT, "\uffff") == (
         "\U0001f600"
     )
 
@@ -232,6 +232,6 @@ def test_times_of_a_day_with_zones_are_no_cursor() -> None:
     batch = column(["10:00:00+01"], pa.string())
 
     with pytest.raises(InvalidInput, match="times with zones"):
-        since.mask(batch, "c", "10:00:00.000000", ColumnType.TIME)
+        bounds.mask(batch, "c", "10:00:00.000000", ColumnType.TIME)
     with pytest.raises(InvalidInput, match="times with zones"):
-        since.largest(batch, "c", ColumnType.TIME)
+        bounds.largest(batch, "c", ColumnType.TIME)

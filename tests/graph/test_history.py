@@ -18,7 +18,7 @@ from models import DataSource, Job, JobStatus, Role, Snapshot, SnapshotStatus
 from services import jobs, leases, snapshots
 from services.platform import Platform
 from services.snapshots import retention
-from storage.snapshots.export import ExportFormat
+from storage.snapshots.formats import ExportFormat
 from storage.snapshots.manifest import Cursor, Manifest, StoredFile, StoredTable
 from storage.snapshots.writer import PartWriter
 from tests import factories

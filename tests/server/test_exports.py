@@ -19,7 +19,8 @@ from models import DataSource, Snapshot
 from server import files
 from services.platform import Platform
 from storage.signing import Signer
-from storage.snapshots.export import EXPORTS_MAX, ExportFormat
+from storage.snapshots.export import EXPORTS_MAX
+from storage.snapshots.formats import ExportFormat
 from storage.snapshots.manifest import Manifest, StoredTable
 from storage.snapshots.writer import PartWriter
 from tests import factories

@@ -134,7 +134,7 @@ async def send_everywhere(see: Everything, place: Place) -> None:
         connection() | {"file": {"objectKey": PASSWORD}},
         {"database": PASSWORD},
         by_url(f"postgresql://u:{URL_PASSWORD}@[broken/x"),
-        by_url(f"postgresql://u:{URL_PASSWORD}@@127.0.0.1/x"),
+        by_url(f"postgresql://u:{URL_PASSWORD}127.0.0.1/x"),
         by_url(f"mysql://u:{URL_PASSWORD}@127.0.0.1/x"),
         by_url(f"postgresql://u:{URL_PASSWORD}@127.0.0.1/x?odd={URL_PASSWORD}"),
         api(f"http://u:{URL_PASSWORD}@127.0.0.1/"),

@@ -18,7 +18,7 @@ from models.database import Database
 from services import snapshots
 from services.platform import Platform
 from services.snapshots import retention
-from storage.snapshots.export import ExportFormat
+from storage.snapshots.formats import ExportFormat
 from storage.snapshots.manifest import Manifest, Part, StoredFile, StoredTable
 from tests import factories
 from tests.graph.asking import statements

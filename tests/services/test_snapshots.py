@@ -25,7 +25,7 @@ from models import DataSource, DataSourceType, Project, Role, Snapshot
 from services import snapshots
 from services.access import Viewer
 from services.platform import Platform
-from storage.snapshots.export import ExportFormat
+from storage.snapshots.formats import ExportFormat
 from storage.snapshots.manifest import Manifest, StoredTable
 from storage.snapshots.writer import PartWriter
 from tests import factories

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from base.tables import ColumnType
 from storage.snapshots import vectors
-from storage.snapshots.engine import LocalPart
+from storage.snapshots.manifest import LocalPart
 from storage.snapshots.merge import Combined, Mode, combine
 from tests.storage import tables
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from base.tables import Column, ColumnType, TableSchema
 from storage.snapshots import vectors
-from storage.snapshots.engine import LocalPart
+from storage.snapshots.manifest import LocalPart
 from storage.snapshots.writer import PartWriter
 
 

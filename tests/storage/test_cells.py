@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from base.tables import ColumnType
-from storage.snapshots.export import ExportFormat
-from storage.snapshots.query import RowQuery, Rows
+from storage.snapshots.formats import ExportFormat
+from storage.snapshots.pages import RowQuery
+from storage.snapshots.rows import Rows
 from tests.storage import tables
 
 MICROSECOND = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)

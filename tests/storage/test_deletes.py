@@ -13,9 +13,9 @@ import pytest
 import storage
 from base.errors import InvalidInput, NotFound
 from base.tables import ColumnType
-from storage.snapshots.engine import LocalPart
-from storage.snapshots.manifest import Part, StoredFile
-from storage.snapshots.query import Page, RowQuery, Rows
+from storage.snapshots.manifest import LocalPart, Part, StoredFile
+from storage.snapshots.pages import Page, RowQuery
+from storage.snapshots.rows import Rows
 from tests.storage import tables
 
 TABLE = tables.schema([("t", ColumnType.TEXT)])

@@ -19,10 +19,18 @@ from hypothesis import strategies as st
 from base.errors import InvalidInput, QueryTooComplex, TimedOut
 from base.tables import ColumnType
 from storage.snapshots import diff as diffs
-from storage.snapshots.comparing import SchemaChange, schema_changes
-from storage.snapshots.diff import ChangedRow, Difference, Diffs, RowChange, Side, is_same, unshared
-from storage.snapshots.engine import LocalPart
-from storage.snapshots.manifest import Part, StoredFile
+from storage.snapshots.changes import (
+    ChangedRow,
+    Difference,
+    RowChange,
+    SchemaChange,
+    Side,
+    is_same,
+    schema_changes,
+    unshared,
+)
+from storage.snapshots.diff import Diffs
+from storage.snapshots.manifest import LocalPart, Part, StoredFile
 from tests.storage import tables
 
 COLUMNS = [("id", ColumnType.INTEGER), ("t", ColumnType.TEXT)]

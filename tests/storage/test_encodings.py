@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from base.tables import ColumnType
-from storage.snapshots.filters import RowFilter, RowOp
-from storage.snapshots.query import RowQuery, Rows
+from storage.snapshots.pages import RowFilter, RowOp, RowQuery
+from storage.snapshots.rows import Rows
 from tests.storage import tables
 
 ROWS = 3000

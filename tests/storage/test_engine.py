@@ -15,9 +15,9 @@ import pytest
 from base.errors import QueryTooComplex, TimedOut
 from base.tables import ColumnType
 from storage.snapshots import engine
-from storage.snapshots.engine import LocalPart
-from storage.snapshots.filters import RowFilter, RowOp
-from storage.snapshots.query import RowQuery, Rows
+from storage.snapshots.manifest import LocalPart
+from storage.snapshots.pages import RowFilter, RowOp, RowQuery
+from storage.snapshots.rows import Rows
 from tests.storage import tables
 
 TABLE = tables.schema([("n", ColumnType.INTEGER)])
@@ -54,7 +54,7 @@ async def test_a_query_past_its_time_is_stopped_and_the_next_one_runs(
     rows: Rows, stored: list[LocalPart]
 ) -> None:
     with pytest.raises(TimedOut, match=r"longer than 0\.2 seconds"):
-        await rows._pool.run(
+        await rows.load().pool.run(
             stored,
             lambda cursor: cursor.rows(
                 "select sum(a.i * b.i) from range(10000000) a(i), range(1000000) b(i)", []
@@ -78,7 +78,8 @@ async def test_cancelling_stops_the_query(rows: Rows, stored: list[LocalPart]) -
             raise
 
     tasks = [
-        asyncio.create_task(rows._pool.run(stored, endless, 60)) for _ in range(engine.QUERIES_MAX)
+        asyncio.create_task(rows.load().pool.run(stored, endless, 60))
+        for _ in range(engine.QUERIES_MAX)
     ]
     for _ in tasks:
         await asyncio.to_thread(begun.get, timeout=60)
@@ -108,7 +109,7 @@ async def test_tables_used_long_ago_are_closed_and_open_again(rows: Rows, tmp_pa
     for parts in (*some, some[0]):
         assert (await rows.page(parts, TABLE, RowQuery())).row_count == 1
 
-    assert len(rows._pool._engines) == engine.ENGINES_MAX
+    assert len(rows.load().pool._engines) == engine.ENGINES_MAX
 
 
 ATTACKS = [
@@ -150,7 +151,7 @@ async def test_the_engine_reaches_nothing_but_its_parts(
     data = pa.table({"n": [1]})  # DuckDB would find a variable of this name
 
     with pytest.raises((RuntimeError, duckdb.Error)):
-        await rows._pool.run(stored, lambda cursor: cursor.rows(sql, []), 10)
+        await rows.load().pool.run(stored, lambda cursor: cursor.rows(sql, []), 10)
 
     assert data.num_rows == 1
     assert own.read_bytes() == before

@@ -18,9 +18,11 @@ import pytest
 
 from base.errors import RateLimited
 from base.tables import ColumnType
-from storage.snapshots.engine import LocalPart
-from storage.snapshots.export import EXPORTS_MAX, ExportFormat
-from storage.snapshots.query import RowQuery, Rows
+from storage.snapshots.export import EXPORTS_MAX
+from storage.snapshots.formats import ExportFormat
+from storage.snapshots.manifest import LocalPart
+from storage.snapshots.pages import RowQuery
+from storage.snapshots.rows import Rows
 from tests.storage import tables
 
 ROOT = Path(__file__).parents[2]
@@ -82,9 +84,9 @@ _MEASURE = """
 import asyncio, resource, sys
 from pathlib import Path
 from base.tables import ColumnType
-from storage.snapshots.engine import LocalPart
-from storage.snapshots.export import ExportFormat
-from storage.snapshots.query import Rows
+from storage.snapshots.formats import ExportFormat
+from storage.snapshots.manifest import LocalPart
+from storage.snapshots.rows import Rows
 from tests.storage import tables
 
 parts = [LocalPart(Path(path), int(rows)) for path, rows in zip(sys.argv[2::2], sys.argv[3::2])]
@@ -95,8 +97,9 @@ def peak():
 
 async def main():
     size = 0
+    exports = Rows().exports
     before = peak()
-    async for chunk in Rows().exports.stream(parts, table, ExportFormat(sys.argv[1])):
+    async for chunk in exports.stream(parts, table, ExportFormat(sys.argv[1])):
         size += len(chunk)
     print(size, peak() - before)
 

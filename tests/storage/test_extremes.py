@@ -8,8 +8,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from storage.snapshots.engine import LocalPart
 from storage.snapshots.extremes import Extremes
+from storage.snapshots.manifest import LocalPart
 from tests.storage import tables
 
 

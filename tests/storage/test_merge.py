@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from base.errors import InvalidInput
 from base.tables import ColumnType
 from storage.snapshots import vectors
-from storage.snapshots.engine import LocalPart
+from storage.snapshots.manifest import LocalPart
 from storage.snapshots.merge import Mode
 from tests.storage.merging import Row, combined, counts, exact, live, merged, write
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from base.errors import InvalidInput
 from base.tables import ColumnType
 from storage.snapshots import probing
-from storage.snapshots.engine import LocalPart
+from storage.snapshots.manifest import LocalPart
 from storage.snapshots.writer import ROW_GROUP_ROWS
 from tests.storage import tables
 from tests.storage.merging import Row, combined, counts, exact, live, merged, write

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base.tables import ColumnType
-from storage.snapshots.engine import LocalPart
+from storage.snapshots.manifest import LocalPart
 from storage.snapshots.profile import profile
 from tests.storage import tables
 

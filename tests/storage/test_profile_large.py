@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from base.tables import ColumnType
-from storage.snapshots.engine import LocalPart
+from storage.snapshots.manifest import LocalPart
 from storage.snapshots.profile import profile
 from tests.storage import tables
 from tests.storage.test_profile import MEMORY_BYTES, counts, profiled

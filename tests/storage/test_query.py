@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from base.errors import InvalidInput
 from base.tables import ColumnType, TableSchema
-from storage.snapshots.engine import LocalPart
-from storage.snapshots.filters import RowFilter, RowOp
-from storage.snapshots.query import Page, RowOrder, RowQuery, Rows
+from storage.snapshots.manifest import LocalPart
+from storage.snapshots.pages import Page, RowFilter, RowOp, RowOrder, RowQuery
+from storage.snapshots.rows import Rows
 from tests.storage import tables
 
 COLUMNS = [

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from base.process import Channel
 from workers import finishing, reading
-from workers.finishing import FinishOrder
-from workers.messages import ReadOrder
+from workers.messages import FinishOrder, ReadOrder
 
 PART_ROWS_MIN = 40
 READ = "tests.workers.dying:read"

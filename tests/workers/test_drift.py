@@ -4,7 +4,7 @@ import pytest
 
 from base.tables import Column, ColumnType, TableSchema
 from models import DriftPolicy
-from storage.snapshots.evolve import DRIFTED
+from storage.snapshots.drifts import DRIFTED
 from workers.drift import Drifted, changes, judge
 
 
