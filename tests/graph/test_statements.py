@@ -10,7 +10,7 @@ from base.tables import TableSchema
 from graph.context import Context
 from graph.schema import schema
 from graph.serialized import dumps
-from models import DataSource, JobLog, JobStatus, JobStep, Team
+from models import DataSource, Job, JobLog, JobStatus, JobStep, Team
 from models.database import Database
 from services.platform import Platform
 from storage.snapshots.manifest import Manifest, StoredTable
@@ -39,7 +39,8 @@ async def grow(team: Team, sources: int) -> None:
             )
             job = await factories.make_job(source, status=JobStatus.SUCCEEDED)
             await factories.make_schedule(source, creator=user, last_job_id=job.id)
-            await JobStep.create(job=job, key="t", exec_order=1, position=1)
+            script = await factories.make_script(source)
+            await JobStep.create(job=job, key="t", exec_order=1, position=1, script=script)
             await JobLog.create(job=job, level="INFO", message="m", at=datetime.now(UTC))
             if index % 2:
                 snapshot = await factories.make_snapshot(
@@ -52,8 +53,14 @@ async def grow(team: Team, sources: int) -> None:
                     manifest=MANIFEST,
                     receipt=BOOKS,
                 )
+                derived = await factories.make_snapshot(
+                    source, is_derived=True, base_id=snapshot.id, manifest=MANIFEST, receipt=BOOKS
+                )
+                await Job.filter(id=job.id).update(input_snapshot_id=snapshot.id)
                 await DataSource.filter(id=source.id).update(
-                    current_snapshot_id=snapshot.id, held_snapshot_id=restored.id
+                    current_snapshot_id=snapshot.id,
+                    held_snapshot_id=restored.id,
+                    derived_snapshot_id=derived.id,
                 )
 
 
@@ -62,9 +69,10 @@ CHILDREN = """{ dataSources(first: 100) { totalCount pageInfo { endCursor } node
   creator { username } dataset { name statusCounts { synced } } project { name }
   tables { name } table { name columns { name } } snapshot { number tables { name } receipt { rowsRead } }
   snapshots(first: 2) { totalCount nodes { number status drift { column } base { number } restoredFrom { number } } }
-  heldSnapshot { number }
+  heldSnapshot { number } derivedSnapshot { number derivedFrom { number } } scripts { key sha256 }
   schedules(first: 2) { nodes { name nextRunAt work { sync { incremental } } lastJob { status } creator { username } } }
-  jobs(first: 2) { nodes { status steps { key } logs(first: 5) { lines { message } } } } } } }"""
+  jobs(first: 2) { nodes { status reused inputSnapshot { number } steps { key script { key } }
+    logs(first: 5) { lines { message } } } } } } }"""
 
 
 async def test_a_hundred_sources_with_all_their_children_take_as_many_statements_as_four(
@@ -80,11 +88,11 @@ async def test_a_hundred_sources_with_all_their_children_take_as_many_statements
         async with statements(database) as sent:
             page = (await asker.data(CHILDREN))["dataSources"]
         assert len(page["nodes"]) == page["totalCount"] == number
-        assert all(node["jobs"]["nodes"][0]["steps"] == [{"key": "t"}] for node in page["nodes"])
+        assert all(node["jobs"]["nodes"][0]["steps"][0]["key"] == "t" for node in page["nodes"])
         assert sum(node["snapshot"] is not None for node in page["nodes"]) == number // 2
         counts.append(len(sent))
 
-    assert counts == [20, 20]
+    assert counts == [25, 25]
 
 
 async def test_graphql_cores_own_executor_gives_the_same_answer(platform: Platform) -> None:
