@@ -26,7 +26,7 @@ from server.auth import ContextFactory
 from server.embedded import EmbeddedWorker
 from server.middleware import RequestScope
 from server.wiring import TOKEN_FILE, build_platform, keep_secret
-from services import progress, tokens
+from services import progress, scripts, tokens
 from services.platform import Platform
 from workers import broker
 
@@ -62,6 +62,7 @@ def create_app(settings: Settings, *, embedded: bool) -> Starlette:
             if embedded:
                 app.state.welcome = await first_link(settings)
                 await stack.enter_async_context(EmbeddedWorker(settings))
+            await scripts.install_predefined(platform)
             platform.rows.load()  # or the first page of rows would wait for it
             stack.callback(platform.rows.close)
             gc.collect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,20 +32,24 @@ async def install_predefined(platform: Platform, folder: Path = FOLDER) -> int:
     there = await Script.filter(data_source_id=None).only("id", "key", "sha256")
     known = {script.key: script.sha256 for script in there}
     gone = [script.id for script in there if script.key not in shipped]
+    new = {key: body for key, body in shipped.items() if known.get(key) != hash_of(body)}
+    texts = await asyncio.gather(*(_examined(platform, key, body) for key, body in new.items()))
     changed = 0
-    for key, body in shipped.items():
-        if known.get(key) == hash_of(body):
-            continue
-        try:
-            text = await examine(platform, body, "body")
-        except PlatformError as error:
-            _log.error("the predefined script %s is not installed: %s", key, error.message)
-            continue
-        await _put(key, text)
-        changed += 1
+    for key, text in zip(new, texts, strict=True):
+        if text is not None:
+            await _put(key, text)
+            changed += 1
     if gone:
         changed += await Script.filter(id__in=gone, data_source_id=None).delete()
     return changed
+
+
+async def _examined(platform: Platform, key: str, body: str) -> Text | None:
+    try:
+        return await examine(platform, body, "body")
+    except PlatformError as error:
+        _log.error("the predefined script %s is not installed: %s", key, error.message)
+        return None
 
 
 def _shipped(folder: Path) -> dict[str, str]:
