@@ -11,9 +11,6 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import dramatiq
-import redis
-from dramatiq.brokers.rabbitmq import RabbitmqBroker
-from dramatiq.brokers.redis import RedisBroker
 from dramatiq.brokers.stub import StubBroker
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware
@@ -54,12 +51,13 @@ def set_broker(
 
 def ping(settings: Settings) -> None:
     """Blocking: reach the broker. Raises `ConnectionFailed`; the embedded one is always there."""
-    broker = _make(settings, [])
+    broker: Any = _make(settings, [])
     try:
-        if isinstance(broker, RedisBroker):
-            broker.client.ping()
-        elif isinstance(broker, RabbitmqBroker):
-            broker.connection.process_data_events(0)
+        match urlsplit(settings.broker_url).scheme:
+            case "redis" | "rediss":
+                broker.client.ping()
+            case "amqp" | "amqps":
+                broker.connection.process_data_events(0)
     except (
         Exception
     ) as error:  # pika and redis have no common base; the password stays out of the message
@@ -70,23 +68,32 @@ def ping(settings: Settings) -> None:
 
 
 def _make(settings: Settings, middleware: list[Middleware]) -> dramatiq.Broker:
-    scheme = urlsplit(settings.broker_url).scheme
-    if scheme in {"redis", "rediss"}:
-        client = redis.Redis.from_url(
-            settings.broker_url,
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=2 * CONNECT_SECONDS,
-        )
-        return RedisBroker(  # type: ignore[no-untyped-call]
-            client=client,
-            middleware=middleware,
-            namespace=QUEUE,
-            heartbeat_timeout=REDIS_HEARTBEAT_MS,
-            maintenance_chance=REDIS_MAINTENANCE_PER_MILLION,
-        )
-    if scheme in {"amqp", "amqps"}:
-        return RabbitmqBroker(url=_with_options(settings.broker_url), middleware=middleware)
-    return EmbeddedBroker(settings.data_dir / SOCKET_FILE, middleware=middleware)
+    """A client is loaded where it is used: each takes megabytes in every process."""
+    match urlsplit(settings.broker_url).scheme:
+        case "redis" | "rediss":
+            return _redis(settings.broker_url, middleware)
+        case "amqp" | "amqps":
+            from dramatiq.brokers.rabbitmq import RabbitmqBroker  # noqa: PLC0415
+
+            return RabbitmqBroker(url=_with_options(settings.broker_url), middleware=middleware)
+        case _:
+            return EmbeddedBroker(settings.data_dir / SOCKET_FILE, middleware=middleware)
+
+
+def _redis(url: str, middleware: list[Middleware]) -> dramatiq.Broker:
+    import redis  # noqa: PLC0415
+    from dramatiq.brokers.redis import RedisBroker  # noqa: PLC0415
+
+    client = redis.Redis.from_url(
+        url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=2 * CONNECT_SECONDS
+    )
+    return RedisBroker(  # type: ignore[no-untyped-call]
+        client=client,
+        middleware=middleware,
+        namespace=QUEUE,
+        heartbeat_timeout=REDIS_HEARTBEAT_MS,
+        maintenance_chance=REDIS_MAINTENANCE_PER_MILLION,
+    )
 
 
 def _with_options(url: str) -> str:

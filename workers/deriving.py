@@ -26,9 +26,8 @@ from connectors.files.names import COLUMNS_MAX, unique_names
 from storage.snapshots import profile
 from storage.snapshots.manifest import LocalPart
 from storage.snapshots.writer import PartWriter
-from workers.messages import NewFile
+from workers.messages import Derived, DeriveOrder, NewFile
 
-DERIVE = "workers.deriving:derive"
 SLICE_ROWS = 64 * 1024
 NAME_CHARS_MAX = 1_000
 EMPTY_ROWS_MAX = 1_000_000  # of columns that take no bytes: more than this is an attack
@@ -36,36 +35,6 @@ _SHOWN_CHARS = 200
 _HINT = "A script leaves its result in what it returns; it must not write to files itself."
 _BROKEN = (pa.ArrowException, OSError, ValueError, OverflowError)  # a bad text is a ValueError, too
 _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-
-
-@dataclass(frozen=True, slots=True)
-class DeriveOrder:
-    """What to make a table of. `columns` are the types that the script's process told; new files go to `folder`.
-
-    The rows, unpacked, may have `bytes_max` bytes; `table` is the one that the job reads.
-    """
-
-    table: TableSchema
-    columns: Mapping[str, ColumnType]
-    folder: Path
-    bytes_max: int
-    cell_bytes_max: int
-    memory_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Derived:
-    """The table as it is stored, its parts and its profile; `notes` say what was changed on the way."""
-
-    table: TableSchema
-    parts: tuple[NewFile, ...]
-    profile: NewFile
-    notes: tuple[str, ...]
-
-    @property
-    def rows(self) -> int:
-        """Rows of all parts."""
-        return sum(part.rows for part in self.parts)
 
 
 def derive(descriptors: tuple[int, ...], order: DeriveOrder) -> Derived:

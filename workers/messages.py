@@ -1,17 +1,19 @@
-"""What a sync and the child processes that work for it say to each other. Light: no data library is imported here."""
+"""What jobs and the child processes that work for them say to each other. Light: no data library is imported here."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from base.tables import TableSchema
+from base.tables import ColumnType, TableSchema
 from connectors.connector import Connection, Reject, Selection
 from storage.snapshots.manifest import Cursor, LocalPart, Part
 
 READ = "workers.reading:read"
 FINISH = "workers.finishing:finish"
+DERIVE = "workers.deriving:derive"
 PRELOAD = (
     "workers.lean",
     "workers.reading",
@@ -251,3 +253,33 @@ class TableFinished:
     updated: int = 0
     unchanged: int = 0
     deleted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeriveOrder:
+    """What to make a table of. `columns` are the types that the script's process told; new files go to `folder`.
+
+    The rows, unpacked, may have `bytes_max` bytes; `table` is the one that the job reads.
+    """
+
+    table: TableSchema
+    columns: Mapping[str, ColumnType]
+    folder: Path
+    bytes_max: int
+    cell_bytes_max: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """The table as it is stored, its parts and its profile; `notes` say what was changed on the way."""
+
+    table: TableSchema
+    parts: tuple[NewFile, ...]
+    profile: NewFile
+    notes: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all parts."""
+        return sum(part.rows for part in self.parts)

@@ -23,10 +23,9 @@ from services.platform import Platform
 from storage.snapshots.manifest import Manifest, Part, StoredFile, StoredTable
 from workers import publishing, receipts, sync
 from workers.completing import FILE_BYTES_MAX, FILES_AT_ONCE, MEMORY_BYTES_MAX, MEMORY_SHARE
-from workers.deriving import DERIVE, Derived, DeriveOrder
 from workers.engine import steadily
 from workers.listening import adopt
-from workers.messages import NewFile
+from workers.messages import DERIVE, Derived, DeriveOrder, NewFile
 from workers.outputs import ROWS_MAX, ScriptState, StepOutput, output_of
 from workers.sandbox.messages import (
     RUN_STEP,

@@ -6,7 +6,6 @@ embedded: datagrams on this machine. redis: its pub/sub. amqp: LISTEN and NOTIFY
 from __future__ import annotations
 
 from base.settings import Settings
-from services.progress.channels import Channel
 from services.progress.datagrams import Datagrams
 from services.progress.notifications import Notifications
 from services.progress.transport import Transport
@@ -19,5 +18,7 @@ def transport_of(settings: Settings) -> Transport:
     if settings.is_embedded:
         return Datagrams(settings.data_dir / FOLDER)
     if settings.broker_url.startswith("redis"):
+        from services.progress.channels import Channel  # noqa: PLC0415 - 7 MiB of a client
+
         return Channel(settings.broker_url)
     return Notifications(settings.effective_database_url)

@@ -18,7 +18,8 @@ import pytest
 from base.errors import InvalidInput, PayloadTooLarge, PlatformError, Unsupported
 from base.tables import Column, ColumnType, TableSchema
 from workers import deriving
-from workers.deriving import Derived, DeriveOrder, derive
+from workers.deriving import derive
+from workers.messages import Derived, DeriveOrder
 
 TABLE = TableSchema("t", (Column("id", ColumnType.UUID, "uuid"),), "public")
 SEEDS = range(60)
