@@ -13,22 +13,23 @@ from services.progress.transport import CHECK_SECONDS, CONNECT_SECONDS_MAX, Tran
 
 
 class Channel(Transport):
-    """`url` names the server and the database. Channels know no databases, so its number is in the name."""
+    """`url` names the server and the database. Channels know no databases, so its number goes behind `name`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, name: str = "headwater:progress") -> None:
         self._url = url
+        self._prefix = name
         self._sender: Redis | None = None
 
     async def send(self, message: str) -> None:
         """Raises `RedisError` or OSError."""
         if self._sender is None:
             self._sender = self._connect()
-        await self._sender.publish(_name(self._sender), message)
+        await self._sender.publish(self._name(self._sender), message)
 
     async def listen(self, take: Callable[[str], None], ready: Callable[[], None]) -> None:
         """As in the contract; raises `RedisError` or OSError when the connection is lost."""
         async with self._connect() as client, client.pubsub() as subscription:
-            await subscription.subscribe(_name(client))
+            await subscription.subscribe(self._name(client))
             while True:
                 message = await subscription.get_message(timeout=CHECK_SECONDS)
                 if message is None:
@@ -54,6 +55,5 @@ class Channel(Transport):
             socket_timeout=2 * CHECK_SECONDS,
         )
 
-
-def _name(client: Redis) -> str:
-    return f"headwater:progress:{client.connection_pool.connection_kwargs.get('db', 0)}"
+    def _name(self, client: Redis) -> str:
+        return f"{self._prefix}:{client.connection_pool.connection_kwargs.get('db', 0)}"
