@@ -1,6 +1,5 @@
-"""Script jobs: everything that they will do is pinned when they are made, and what was done before is not done again."""
+"""Script jobs: everything that they will do is pinned when they are made."""
 
-import asyncio
 import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,7 +9,6 @@ import pytest
 
 from base.errors import Conflict, Forbidden, InvalidInput, NotFound, PayloadTooLarge
 from base.ids import public_id
-from base.tables import TableSchema
 from models import (
     DataSource,
     Job,
@@ -27,12 +25,10 @@ from models.database import transaction
 from services import jobs, projects, scripts
 from services.platform import Platform
 from services.scripts import StepGiven, TableWanted
-from services.scripts.memo import memo_key
-from storage.snapshots.manifest import Manifest, StoredTable
 from tests import factories
 from tests.services.places import Place, make_place, refused
+from tests.services.scripting import SAME, create, id_of, manifest, step, steps_of, synced
 
-SAME = "def run(df):\n    return df\n"
 SOURCE = "input.dataSourceId"
 
 
@@ -40,60 +36,6 @@ SOURCE = "input.dataSourceId"
 async def place(platform: Platform) -> Place:
     assert platform
     return await make_place(Role.WRITE)
-
-
-def manifest(*names: str | tuple[str, str]) -> dict[str, Any]:
-    tables = [
-        TableSchema(name, ()) if isinstance(name, str) else TableSchema(name[1], (), schema=name[0])
-        for name in names
-    ]
-    return Manifest(tuple(StoredTable(table, ()) for table in tables)).to_json()
-
-
-async def synced(place: Place, *names: str | tuple[str, str]) -> DataSource:
-    """A source with a current snapshot of these tables, one called `t` where none is named."""
-    source = await factories.make_source(place.project, place.dataset)
-    snapshot = await factories.make_snapshot(source, manifest=manifest(*(names or ("t",))))
-    await DataSource.filter(id=source.id).update(current_snapshot_id=snapshot.id)
-    return await DataSource.get(id=source.id)
-
-
-def id_of(source: DataSource) -> str:
-    return public_id("datasource", source.id)
-
-
-def step(key: str = "a.py", exec_order: int = 0, **parameters: Any) -> StepGiven:
-    return StepGiven(key, exec_order, parameters)
-
-
-async def create(
-    platform: Platform, place: Place, source: DataSource, *steps: StepGiven, **given: Any
-) -> Job:
-    given_steps = steps or (step(),)
-    pk = await scripts.create(platform, place.viewer, id_of(source), given_steps, **given)
-    return await Job.get(id=pk)
-
-
-async def steps_of(job: Job) -> list[JobStep]:
-    return await JobStep.filter(job_id=job.id).order_by("position")
-
-
-async def succeed(job: Job, **values: Any) -> Snapshot:
-    """End a job as its worker would, with a derived snapshot."""
-    source = await DataSource.get(id=job.data_source_id)  # type: ignore[attr-defined]
-    snapshot = await factories.make_snapshot(
-        source, job=job, is_derived=True, base_id=job.input_snapshot_id, manifest=manifest("t")
-    )
-    await JobStep.filter(job_id=job.id).update(status=JobStatus.SUCCEEDED, rows_in=10, rows_out=7)
-    await Job.filter(id=job.id).update(
-        status=JobStatus.SUCCEEDED,
-        snapshot_id=snapshot.id,
-        rows_done=7,
-        rows_total=10,
-        bytes_done=70,
-        **values,
-    )
-    return snapshot
 
 
 async def test_a_job_pins_snapshot_table_texts_and_parameters(
@@ -414,172 +356,6 @@ async def test_a_script_that_goes_between_leaves_its_text(platform: Platform, pl
 
     (pinned,) = await steps_of(job)
     assert (pinned.script_id, pinned.body) == (None, SAME)  # type: ignore[attr-defined]
-
-
-async def test_the_same_again_gives_the_earlier_result_at_once(
-    platform: Platform, place: Place
-) -> None:
-    source = await synced(place)
-    await factories.make_script(source, "a.py")
-    first = await create(platform, place, source, step(n=1, m=2))
-    snapshot = await succeed(first)
-
-    again = await create(platform, place, source, step(m=2, n=1))
-
-    assert again.id != first.id
-    assert (again.status, again.reused) == (JobStatus.SUCCEEDED, True)
-    assert (again.snapshot_id, again.memo_key) == (snapshot.id, first.memo_key)
-    assert again.started_at == again.finished_at is not None
-    assert (again.rows_done, again.rows_total, again.bytes_done) == (7, 10, 70)
-    assert (again.attempts, again.revision, again.worker) == (0, 1, None)
-    (done,) = await steps_of(again)
-    assert (done.status, done.rows_in, done.rows_out) == (JobStatus.SUCCEEDED, 10, 7)
-    assert (done.started_at, done.finished_at) == (again.started_at, again.finished_at)
-    assert done.body == SAME
-
-
-async def test_the_same_text_under_another_key_is_the_same(
-    platform: Platform, place: Place
-) -> None:
-    source = await synced(place)
-    await factories.make_script(source, "a.py")
-    await factories.make_script(source, "b.py")
-    await succeed(await create(platform, place, source, step("a.py")))
-
-    assert (await create(platform, place, source, step("b.py", 7))).reused
-
-
-async def test_what_is_not_the_same_runs(platform: Platform, place: Place) -> None:
-    source = await synced(place, "t", "u")
-    await factories.make_script(source, "a.py")
-    await factories.make_script(source, "b.py", "df = df.head()")
-    await succeed(await create(platform, place, source, step("a.py"), step("b.py"), table="t"))
-    newer = await factories.make_snapshot(source, manifest=manifest("t", "u"))
-
-    both = (step("a.py"), step("b.py"))
-    others = [
-        await create(platform, place, source, *both, table="u"),
-        await create(platform, place, source, *both, table="t", reuse=False),
-        await create(platform, place, source, *reversed(both), table="t"),
-        await create(platform, place, source, step("a.py"), table="t"),
-        await create(platform, place, source, step("a.py", n=1), step("b.py"), table="t"),
-        await create(
-            platform, place, source, *both, table="t", snapshot_id=public_id("snapshot", newer.id)
-        ),
-    ]
-
-    assert [(job.status, job.reused) for job in others] == [(JobStatus.QUEUED, False)] * 6
-    assert (await create(platform, place, source, *both, table="t")).reused
-
-
-async def test_parameters_of_other_types_are_others() -> None:
-    keys = {memo_key(1, (None, "t"), [("a", {"n": n})]) for n in (1, 1.0, "1", True, None)}
-
-    assert len(keys) == 5
-
-
-@pytest.mark.parametrize("why", ["failed", "removed", "forgotten"])
-async def test_a_result_that_is_not_there_is_not_reused(
-    platform: Platform, place: Place, why: str
-) -> None:
-    source = await synced(place)
-    await factories.make_script(source, "a.py")
-    first = await create(platform, place, source)
-    snapshot = await succeed(first)
-    if why == "failed":
-        await Job.filter(id=first.id).update(status=JobStatus.FAILED)
-    elif why == "removed":
-        await Snapshot.filter(id=snapshot.id).update(removed_at=datetime.now(UTC))
-    else:
-        await Snapshot.filter(id=snapshot.id).delete()
-
-    assert not (await create(platform, place, source)).reused
-
-
-async def test_the_newest_result_that_is_there_is_reused(platform: Platform, place: Place) -> None:
-    source = await synced(place)
-    await factories.make_script(source, "a.py")
-    made = [await succeed(await create(platform, place, source, reuse=False)) for _ in range(3)]
-    await Snapshot.filter(id=made[2].id).update(removed_at=datetime.now(UTC))
-
-    assert (await create(platform, place, source)).snapshot_id == made[1].id
-
-
-async def test_an_idempotency_key_gives_the_same_job(platform: Platform, place: Place) -> None:
-    source = await synced(place)
-    await factories.make_script(source, "a.py")
-
-    async def ask(*steps: StepGiven) -> int:
-        return (await create(platform, place, source, *steps, idempotency_key="k")).id  # type: ignore[no-any-return]
-
-    made = set(await asyncio.gather(*(ask() for _ in range(5))))
-
-    assert len(made) == 1
-    await Snapshot.all().update(removed_at=datetime.now(UTC))
-    assert {await ask()} == made
-    async with refused(Conflict, "input.idempotencyKey"):
-        await ask(step("a.py", 1))
-
-
-@pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED])
-async def test_a_retry_runs_the_pinned_texts_again(
-    platform: Platform, place: Place, status: JobStatus
-) -> None:
-    source = await synced(place)
-    script = await factories.make_script(source, "a.py")
-    first = await create(platform, place, source, step(n=1), step("a.py", -1))
-    await Job.filter(id=first.id).update(status=status, error={"code": "TIMEOUT"})
-    await scripts.upload(platform, place.viewer, id_of(source), "a.py", body="df = 1")
-    newer = await factories.make_snapshot(source, manifest=manifest("t"))
-    await DataSource.filter(id=source.id).update(current_snapshot_id=newer.id)
-
-    pk = await jobs.retry(place.viewer, public_id("job", first.id))
-
-    again = await Job.get(id=pk)
-    assert again.id != first.id
-    assert (again.kind, again.status, again.error) == (JobKind.SCRIPT, JobStatus.QUEUED, None)
-    assert (again.input_snapshot_id, again.options["table"]) == (
-        first.input_snapshot_id,
-        [None, "t"],
-    )
-    assert again.memo_key == first.memo_key
-    columns = ("key", "exec_order", "position", "body", "sha256", "parameters", "script_id")
-    pinned = [
-        [[getattr(each, name) for name in columns] for each in await steps_of(job)]
-        for job in (first, again)
-    ]
-    before, after = pinned
-    assert after == before
-    assert before[0] == ["a.py", -1, 0, SAME, script.sha256, {}, script.id]
-
-
-async def test_a_retry_needs_the_snapshot_and_the_source(platform: Platform, place: Place) -> None:
-    source = await synced(place)
-    await factories.make_script(source, "a.py")
-    job = await create(platform, place, source)
-    await Job.filter(id=job.id).update(status=JobStatus.FAILED)
-    public = public_id("job", job.id)
-    await Snapshot.all().update(removed_at=datetime.now(UTC))
-
-    async with refused(Conflict, "input.id") as caught:
-        await jobs.retry(place.viewer, public)
-    assert "snapshot" in caught.value.message
-    await Snapshot.all().update(removed_at=None)
-    await DataSource.filter(id=source.id).update(deleted_at=datetime.now(UTC))
-    async with refused(Conflict, "input.id"):
-        await jobs.retry(place.viewer, public)
-
-
-async def test_a_retry_does_not_take_an_earlier_result(platform: Platform, place: Place) -> None:
-    source = await synced(place)
-    await factories.make_script(source, "a.py")
-    await succeed(await create(platform, place, source))
-    failed = await create(platform, place, source, reuse=False)
-    await Job.filter(id=failed.id).update(status=JobStatus.FAILED)
-
-    pk = await jobs.retry(place.viewer, public_id("job", failed.id))
-
-    assert not (await Job.get(id=pk)).reused
 
 
 async def test_script_jobs_end_with_their_project(platform: Platform, place: Place) -> None:
