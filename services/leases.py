@@ -18,6 +18,7 @@ from models import JobKind, JobStatus
 from models.database import transaction
 from services import progress
 from services.statements import dump, fetch, load
+from services.values import storable
 
 DEATHS_MAX = 3  # attempts in a row, without progress, that ended their worker
 FAILURES_MAX = 5  # transient failures in a row, without progress
@@ -213,7 +214,7 @@ async def retry(lease: Lease, delay_ms: int, reason: str) -> None:
         lease,
         "failures = failures + 1, run_after_ms = {now} + :delay_ms, progress_message = :reason",
         delay_ms=delay_ms,
-        reason=reason,
+        reason=storable(reason),
     )
 
 
@@ -287,7 +288,10 @@ async def log(lease: Lease, level: str, message: str, step: str | None = None) -
 
 async def log_all(lease: Lease, entries: Sequence[LogEntry]) -> None:
     """Add lines to the job's log in their order, if the job is still this attempt's; two statements."""
-    lines = [{"level": each.level, "message": each.message, "step": each.step} for each in entries]
+    lines = [
+        {"level": each.level, "message": storable(each.message), "step": each.step}
+        for each in entries
+    ]
     if not lines:
         return
     async with transaction():
@@ -305,7 +309,8 @@ async def log_all(lease: Lease, entries: Sequence[LogEntry]) -> None:
 def error_json(error: PlatformError) -> dict[str, Any]:
     """How a job, a step or a source keeps an error."""
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return {"code": error.code, "message": error.message, "hint": error.hint, "at": at}
+    hint = None if error.hint is None else storable(error.hint)
+    return {"code": error.code, "message": storable(error.message), "hint": hint, "at": at}
 
 
 async def settle_source(job_id: int, status: JobStatus, error: dict[str, Any] | None) -> None:
@@ -346,7 +351,7 @@ def _progress(progress: Progress) -> dict[str, Any]:
         "rows_done": progress.rows_done,
         "rows_total": progress.rows_total,
         "bytes_done": progress.bytes_done,
-        "message": progress.message,
+        "message": None if progress.message is None else storable(progress.message),
     }
 
 

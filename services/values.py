@@ -36,6 +36,11 @@ def text(value: str, field: str, *, chars_max: int) -> str:
     return value
 
 
+def storable(value: str) -> str:
+    """A text of somebody else's, a source's or a script's, with a mark for each character that no database holds."""
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+
+
 def name(value: str | None, field: str, *, chars_max: int = NAME_CHARS_MAX) -> str:
     """A name, trimmed; not empty."""
     trimmed = text((value or "").strip(), field, chars_max=chars_max)

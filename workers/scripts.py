@@ -60,6 +60,7 @@ async def run(platform: Platform, lease: Lease) -> None:
     source, snapshot = await _input(lease)
     steps = await JobStep.filter(job_id=lease.job_id).order_by("position")
     attempt = _Attempt(platform, lease, source, snapshot, steps)
+    await asyncio.to_thread(_forget, platform.store.scratch(), lease)
     await leases.log(lease, "info", f"Attempt {lease.attempt} began on worker {lease.worker}.")
     await attempt.run_steps()
     await attempt.publish()
@@ -341,6 +342,16 @@ class _Attempt:
         key = f"{self._prefix}/{name}"
         await adopt(self._platform.store, folder / name, key, file.size_bytes)
         return StoredFile(key, file.rows, file.size_bytes, file.sha256)
+
+
+def _forget(scratch: Path, lease: Lease) -> None:
+    """Remove what earlier attempts whose worker was killed left here of a step or a result."""
+    for path in scratch.glob(f"*-{lease.job_id}-*"):
+        kind, _, fence, *_ = path.name.split("-")
+        if kind == "derive" and int(fence) < lease.fence:
+            shutil.rmtree(path, ignore_errors=True)
+        elif kind == "script" and int(fence) < lease.fence:
+            path.unlink(missing_ok=True)
 
 
 def _number(value: object) -> float | None:

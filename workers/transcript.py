@@ -80,7 +80,7 @@ class Transcript:
         shown = clean(text)
         self._room_bytes -= len(shown.encode()) + 1
         if self._room_bytes > 0:
-            level = level if level in _LEVELS else "info"
+            level = level if isinstance(level, str) and level in _LEVELS else "info"
             self._lines.append(LogEntry(level, shown, self._step))
         else:
             self._lines.append(LogEntry("warning", _LEFT_OUT, self._step))
