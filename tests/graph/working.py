@@ -11,11 +11,14 @@ from base import process
 from models import Job, JobKind, JobStatus
 from services.platform import Platform
 from tests.http_server import HttpServer, serving
-from workers import sync
+from workers import scripts, sync
 from workers.engine import Engine, Kind
 from workers.messages import PRELOAD
 
-SYNCS = {JobKind.SYNC: Kind(sync.run, sync.discard)}
+KINDS = {
+    JobKind.SYNC: Kind(sync.run, sync.discard),
+    JobKind.SCRIPT: Kind(scripts.run, scripts.discard),
+}
 WORK_SECONDS_MAX = 240
 _ACTIVE = [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.CANCELLING]
 
@@ -37,7 +40,7 @@ def web() -> Iterator[HttpServer]:
 
 async def work(platform: Platform) -> None:
     """Run every job that is queued, to its end."""
-    worker = Engine(platform, "w1", SYNCS)
+    worker = Engine(platform, "w1", KINDS)
     async with asyncio.timeout(WORK_SECONDS_MAX):
         while await Job.filter(status__in=_ACTIVE).exists():
             await worker.look()
