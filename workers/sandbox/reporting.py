@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
+import time
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -14,6 +15,8 @@ LINE_BYTES_MAX = 8 * 1024
 CUT = " … (the line is cut)"
 OWN_LINES_MAX = 200  # of ours, a traceback's, which come on top of what the script may log
 MESSAGE_CHARS_MAX = 500
+PROGRESS_SECONDS = 0.25  # between two tellings, and longer the longer the script runs:
+PROGRESS_SHARE = 1e-4  # of the time so far, so that days are told of in some ten thousand messages
 
 _UNSEEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # would move a terminal, or end a line
 
@@ -44,6 +47,7 @@ class Reporter:
             ("rows_in", "rows_out", "fraction", "message")
         )
         self._has_progress = False
+        self._began = self._told = time.monotonic()
         self._is_full = False
         self._is_over = False
         self._some = threading.Event()
@@ -112,14 +116,23 @@ class Reporter:
         with self._sending:
             with self._lock:
                 lines, self._lines = self._lines, []
-                progress = dict(self._progress) if self._has_progress else None
-                self._has_progress = False
+                progress = self._due_progress()
                 self._many.clear()
-                self._some.clear()
+                if not self._has_progress:
+                    self._some.clear()
             for first in range(0, len(lines), FLUSH_LINES):
                 self._channel.send({"log": lines[first : first + FLUSH_LINES]})
             if progress:
                 self._channel.send({"progress": progress})
+
+    def _due_progress(self) -> dict[str, Any] | None:
+        """What to tell of it now, if anything."""
+        now = time.monotonic()
+        pause = max(PROGRESS_SECONDS, (now - self._began) * PROGRESS_SHARE)
+        if not self._has_progress or (now - self._told < pause and not self._is_over):
+            return None
+        self._told, self._has_progress = now, False
+        return dict(self._progress)
 
     def _add(self, level: str, text: str) -> None:
         self._lines.append([level, text])

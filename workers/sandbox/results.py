@@ -15,6 +15,7 @@ import pyarrow as pa
 from workers.sandbox.messages import ScriptFailed
 
 COLUMNS_MAX = 10_000
+NAME_CHARS_MAX = 1_000
 _SHOWN = 60  # characters of a name or value in a message
 _NAMES_SHOWN = 20
 
@@ -82,6 +83,11 @@ def _names(frame: pd.DataFrame, what: str) -> list[str]:
     if len(set(names)) < len(names):
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
         raise ScriptFailed(f"{what} has more than one column of these names: {_listed(twice)}.")
+    long = [name for name in names if len(name) > NAME_CHARS_MAX]
+    if long:
+        raise ScriptFailed(
+            f"{what} has column names over {NAME_CHARS_MAX:,} characters: {_listed(long)}."
+        )
     broken = [name for name in names if not _is_text(name)]
     if broken:
         raise ScriptFailed(f"{what} has columns whose names are no valid text: {_listed(broken)}.")

@@ -10,15 +10,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from base import process
-from base.process import Limits
+from base.process import Isolation, Limits, OnMessage, OpenFile
 from base.tables import ColumnType
 from storage.snapshots import vectors
-from tests.workers.sandbox import unisolated
-from workers.sandbox.messages import LOG_BYTES_MAX, ColumnIn, FileIn, StepOrder, TableIn
+from workers.sandbox.messages import (
+    LOG_BYTES_MAX,
+    RUN_STEP,
+    SCRIPT_PRELOAD,
+    ColumnIn,
+    FileIn,
+    StepOrder,
+    TableIn,
+)
 
 GIB = 1024**3
 LIMITS = Limits(wall_seconds=60, memory_bytes=4 * GIB, cpu_seconds=60, file_bytes=4 * GIB)
 KEY = "clean/trim.py"
+SERVER = process.ForkServer(SCRIPT_PRELOAD)
 _OURS = (
     (pa.types.is_boolean, ColumnType.BOOLEAN),
     (pa.types.is_integer, ColumnType.INTEGER),
@@ -115,17 +123,11 @@ def ours(found: pa.DataType) -> ColumnType:
 
 
 async def run_files(files: Files, order: StepOrder, limits: Limits = LIMITS) -> Step:
-    """Run an order over the files in a child; this one place knows how scripts' children are started."""
+    """Run an order over the files in an isolated child, and read what it wrote."""
     output = files.folder / "output.arrow"
     step = Step([])
     try:
-        step.result = await process.run(
-            unisolated.step,
-            [*files.paths, str(output)],
-            order,
-            limits=limits,
-            on_message=step.messages.append,
-        )
+        step.result = await in_child(files, output, order, step.messages.append, limits)
     except Exception as error:  # noqa: BLE001 - the tests look at it
         step.error = error
         return step
@@ -133,6 +135,22 @@ async def run_files(files: Files, order: StepOrder, limits: Limits = LIMITS) -> 
         step.table = pa.ipc.open_file(source).read_all()
     step.table.validate(full=True)
     return step
+
+
+async def in_child(
+    files: Files, output: Path, order: StepOrder, on_message: OnMessage, limits: Limits = LIMITS
+) -> Any:
+    """What the step's process answers."""
+    opens = [*(OpenFile(Path(path)) for path in files.paths), OpenFile(output, writable=True)]
+    return await process.run(
+        RUN_STEP,
+        order,
+        limits=limits,
+        on_message=on_message,
+        isolation=Isolation(opens=tuple(opens)),
+        server=SERVER,
+        plain=True,
+    )
 
 
 async def run_script(

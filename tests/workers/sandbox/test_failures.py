@@ -6,11 +6,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from base.errors import PayloadTooLarge
+from base.errors import InvalidInput
 from base.process import ChildDied, LimitExceeded, Limits, TookTooLong
 from tests.house.test_layout import ROOT
 from tests.workers.sandbox.stepping import GIB, run_script
-from workers.sandbox.messages import ScriptFailed
 
 TABLE = pa.table({"n": [1, 2, 3], "s": ["a", "b", None]})
 
@@ -93,7 +92,7 @@ TABLE = pa.table({"n": [1, 2, 3], "s": ["a", "b", None]})
 async def test_a_failure_says_what_and_where(tmp_path: Path, body: str, message: str) -> None:
     step = await run_script(tmp_path, body, TABLE)
 
-    assert isinstance(step.error, ScriptFailed)
+    assert isinstance(step.error, InvalidInput)
     assert step.error.code == "INVALID_INPUT"
     assert step.error.message == message
 
@@ -167,7 +166,7 @@ async def test_a_result_may_have_so_many_bytes(tmp_path: Path) -> None:
 
     step = await run_script(tmp_path, body, TABLE, bytes_max=3 * 1024**2)
 
-    assert isinstance(step.error, PayloadTooLarge)
+    assert isinstance(step.error, LimitExceeded)
     assert step.error.message == "The result of the script is over 3 MB."
     assert (tmp_path / "output.arrow").stat().st_size <= 3 * 1024**2
 

@@ -8,10 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from base import process
 from base.errors import TimedOut
-from tests.workers.sandbox import unisolated
-from tests.workers.sandbox.stepping import LIMITS, Files, run_script
+from tests.workers.sandbox.stepping import Files, in_child, run_script
 from workers.sandbox.messages import StepOrder
 from workers.sandbox.reporting import CUT, LINE_BYTES_MAX, Reporter, clean
 
@@ -163,15 +161,7 @@ def run(df, context):
     files = Files(tmp_path)
     order = StepOrder("a.py", body, "", files.ipc("t", TABLE))
     messages: list[Any] = []
-    running = asyncio.create_task(
-        process.run(
-            unisolated.step,
-            [*files.paths, str(tmp_path / "out")],
-            order,
-            limits=LIMITS,
-            on_message=messages.append,
-        )
-    )
+    running = asyncio.create_task(in_child(files, tmp_path / "out", order, messages.append))
     try:
         deadline = time.monotonic() + 30
         while not any("log" in each for each in messages):

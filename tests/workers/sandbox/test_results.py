@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from base.errors import InvalidInput
 from tests.workers.sandbox.stepping import run_script
 from workers.sandbox import results
-from workers.sandbox.messages import ScriptFailed
 
 TABLE = pa.table({"n": [1, 2, 3], "s": ["a", "b", "b"]})
 HEAD = """
@@ -127,7 +127,7 @@ async def test_a_column_that_is_nothing_to_store_is_refused(
 
     step = await run_script(tmp_path, body, TABLE)
 
-    assert isinstance(step.error, ScriptFailed)
+    assert isinstance(step.error, InvalidInput)
     assert step.error.message == f"The result of clean/trim.py, column 'c': {reason}"
 
 
@@ -150,7 +150,7 @@ async def test_columns_need_names_of_their_own(tmp_path: Path, change: str, reas
         tmp_path, f"import pandas as pd\ndef run(df):\n    {change}\n    return df", TABLE
     )
 
-    assert isinstance(step.error, ScriptFailed)
+    assert isinstance(step.error, InvalidInput)
     assert step.error.message == f"The result of clean/trim.py {reason}"
 
 
@@ -241,7 +241,7 @@ async def test_a_batch_that_does_not_fit_is_named(
 ) -> None:
     step = await run_script(tmp_path, batches(*frames), TABLE)
 
-    assert isinstance(step.error, ScriptFailed)
+    assert isinstance(step.error, InvalidInput)
     assert step.error.message == f"The result of clean/trim.py, {reason}".replace(
         ", batch 2 ", ", batch 2 "
     )
