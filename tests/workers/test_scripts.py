@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from base.tables import Column, ColumnType, TableSchema
-from models import DataSource, DataSourceStatus, JobStatus, JobStep, Snapshot, SnapshotStatus
+from models import DataSource, DataSourceStatus, Job, JobStatus, JobStep, Snapshot, SnapshotStatus
+from services import jobs
 from services.platform import Platform
 from storage.snapshots.manifest import Manifest
 from tests.factories import make_script_job
@@ -19,9 +20,12 @@ from tests.workers.scripting import (
     derived_of,
     lines,
     printed,
+    said,
     steps_of,
     stored_source,
+    until,
     worked,
+    working,
 )
 from tests.workers.syncing import books, rows_of, table_of
 
@@ -193,3 +197,34 @@ async def test_the_output_has_every_row_once(platform: Platform, rows: int) -> N
     found = await rows_of(platform, snapshot, "t")
     assert [row["id"] for row in found] == list(range(rows))[::-1]
     assert Manifest.from_json(snapshot.manifest).row_count == rows
+
+
+async def test_progress_and_log_are_seen_while_the_script_runs(platform: Platform) -> None:
+    source = await stored_source(platform)
+    body = """
+import time, warnings
+def run(df, context):
+    context.progress(0.25, "a quarter")
+    context.logger.warning("careful")
+    warnings.warn("old fashioned")
+    for _ in range(3000):
+        time.sleep(0.01)
+    return df
+"""
+    job = await make_script_job(source, body, body)
+
+    async with working(platform, job) as work:
+
+        async def is_told() -> bool:
+            now = await Job.get(id=job.id)
+            return now.progress_message == "Step 1 of 2, step-0.py: a quarter"
+
+        await until(is_told)
+        now = await Job.get(id=job.id)
+        assert (now.rows_done, now.rows_total) == (250, 2000)
+        assert not work.done()
+        await said(job, "careful")
+        assert [line.level for line in await lines(job) if line.message == "careful"] == ["warning"]
+        assert any("old fashioned" in line.message for line in await lines(job))
+        await jobs.cancel_jobs([job.id])
+        await work

@@ -325,6 +325,31 @@ async def test_a_kill_of_the_worker_in_step_two_does_not_repeat_step_one(
         await assert_nothing_left(platform, job, snapshot)
 
 
+@pytest.mark.e2e
+@pytest.mark.timeout(150)
+async def test_a_worker_that_stops_gives_the_job_back_and_takes_its_processes_along(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    async with headquarters(sqlite_url, tmp_path) as platform:
+        job = await make_script_job(await stored_source(platform), SAME, ENDLESS)
+        async with embedded(platform):
+            pid = await pid_of(job)
+            status = await asyncio.to_thread(Path(f"/proc/{pid}/status").read_text)
+            server = int(next(line for line in status.splitlines() if "PPid" in line).split()[1])
+            assert is_alive(server)
+
+        async def are_gone() -> bool:
+            return not is_alive(pid) and not is_alive(server)
+
+        await until(are_gone)
+        now = await Job.get(id=job.id)
+        assert (now.status, now.deaths, now.failures) == (JobStatus.QUEUED, 0, 0)
+        assert [status for status, *_ in await steps_of(job)] == [
+            JobStatus.SUCCEEDED,
+            JobStatus.RUNNING,
+        ]
+
+
 async def test_where_children_cannot_be_isolated_a_script_does_not_run(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
