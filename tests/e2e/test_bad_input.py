@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pymysql
 import pytest
 
-from tests.clients import Client, GraphQLFailed, ServerProcess, free_port
+from tests.clients import Client, GraphQLFailed, free_port
 from tests.e2e.calls import CONNECT, ROWS, SOURCE, connect, download
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    with ServerProcess(tmp_path_factory.mktemp("bad") / "data") as server:
-        yield server.wait_until_ready().client()
-
-
-@pytest.fixture(scope="module")
-def project_id(client: Client) -> str:
-    made = client.data('mutation { createProject(input: {name: "Bad input"}) { project { id } } }')
-    return str(made["createProject"]["project"]["id"])
+pytestmark = pytest.mark.e2e
 
 
 def upload(client: Client, project_id: str, tmp_path: Path, name: str, content: bytes) -> str:

@@ -12,12 +12,12 @@ import httpx
 import psycopg
 import pytest
 
-from tests.clients import Client, ServerProcess
+from tests.clients import Client
 from tests.e2e.calls import all_rows, connect, download
 from tests.http_server import ROWS as API_ROWS
 from tests.http_server import TOKEN, HttpServer, serving
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.e2e
 
 ROWS = 50_000
 SYNC = """mutation ($input: SyncDataSourcesInput!) { syncDataSources(input: $input) { jobs { id } } }"""
@@ -26,26 +26,6 @@ SNAPSHOT = """query ($id: ID!, $asOf: DateTime) { dataSource(id: $id) { snapshot
   tables { name rowCount primaryKey cursorColumn } } } }"""
 PROFILE = """query ($id: ID!) { dataSource(id: $id) { table { profile {
   column count nulls distinct distinctIsExact min max mean median top { value count } histogram { count } } } } }"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("plane") / "data") as process:
-        yield process.wait_until_ready()
-
-
-@pytest.fixture(scope="module")
-def client(server: ServerProcess) -> Client:
-    return server.client()
-
-
-@pytest.fixture(scope="module")
-def project_id(client: Client) -> str:
-    payload = client.data(
-        "mutation ($input: CreateProjectInput!) { createProject(input: $input) { project { id } } }",
-        input={"name": "Data plane"},
-    )
-    return str(payload["createProject"]["project"]["id"])
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from tests.clients import Client, GraphQLFailed, ServerProcess
 from tests.e2e.calls import CONNECT, ROWS, SOURCE
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.e2e
 DISK_MIB = 6
 TABLE_ROWS = 400_000  # of 32 random characters each: no compression makes 6 MiB of them
 NAMESPACE = (

@@ -15,7 +15,7 @@ from tests import s3_server as s3
 from tests.clients import Client, GraphQLFailed, ServerProcess
 from tests.e2e.calls import CONNECT, PRESIGN, all_rows, connect, download
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.e2e
 
 MIB = 1024**2
 LARGE_BYTES = 200 * MIB + 17
@@ -42,20 +42,6 @@ def server(
     folder = tmp_path_factory.mktemp("uploads")
     with ServerProcess(folder / "data", env=env) as process:
         yield process.wait_until_ready()
-
-
-@pytest.fixture(scope="module")
-def client(server: ServerProcess) -> Client:
-    return server.client()
-
-
-@pytest.fixture(scope="module")
-def project_id(client: Client) -> str:
-    payload = client.data(
-        "mutation ($input: CreateProjectInput!) { createProject(input: $input) { project { id } } }",
-        input={"name": "Uploads"},
-    )
-    return str(payload["createProject"]["project"]["id"])
 
 
 def begin(client: Client, project_id: str, name: str, size: int) -> dict[str, Any]:

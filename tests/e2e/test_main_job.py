@@ -20,31 +20,11 @@ import pytest
 from tests.clients import Client, ServerProcess
 from tests.e2e.calls import ROWS, SOURCE, all_rows, connect, download
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.e2e
 
 CSV_ROWS = 120_000
 POSTGRES_ROWS = 1_000_000
 MARIADB_ROWS = 20_000
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("e2e") / "data") as process:
-        yield process.wait_until_ready()
-
-
-@pytest.fixture(scope="module")
-def client(server: ServerProcess) -> Client:
-    return server.client()
-
-
-@pytest.fixture(scope="module")
-def project_id(client: Client) -> str:
-    payload = client.data(
-        "mutation ($input: CreateProjectInput!) { createProject(input: $input) { project { id } } }",
-        input={"name": "End to end"},
-    )
-    return str(payload["createProject"]["project"]["id"])
 
 
 def csv_row(number: int) -> list[str]:

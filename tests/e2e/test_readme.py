@@ -12,7 +12,7 @@ import pytest
 
 from tests.clients import ROOT, ServerProcess
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.e2e
 MARK = "--- end of step ---"
 
 

@@ -17,7 +17,7 @@ from base.credentials import generate_key
 from tests.clients import ROOT, ServerProcess
 from tests.e2e.calls import CONNECT, ROWS, SOURCE
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.e2e
 ROWS_TOTAL = 200_000
 
 
@@ -45,7 +45,7 @@ def headwater(verb: list[str], settings: dict[str, str], data_dir: Path) -> str:
     env = {name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}
     done = subprocess.run(
         [str(Path(sys.executable).with_name("headwater")), *verb], cwd=ROOT, capture_output=True, text=True,
-        env=env | settings | {"HEADWATER_DATA_DIR": str(data_dir)}, timeout=60, check=False,
+        env=env | settings | {"HEADWATER_DATA_DIR": str(data_dir)}, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -18,7 +18,7 @@ from tests.graph.small import ask, client, schema
 
 CORE = schema._schema
 NOBODY = {"authorization": ""}
-CALLS_MAX = 100_000
+CALLS_MAX = 200_000
 
 
 def shape(text: str) -> Shape:

@@ -1,6 +1,7 @@
 """A source that does as a test says: a real connector, read by the real child process, that fails where it is told to.
 
 Settings: `tables` (name to rows, or to `{rows, key_type}`), `batch_rows`, `is_resumable`, `pause_seconds` after a batch,
+`hold`: `{table, row, until}`, which waits with that row until the file `until` exists,
 `bad_rows` (table to rows that are rejected), `log` (a file that gets a line for each batch read), `fault`: `{table, row,
 how, once}`, where the existence of the file `once` says that it has happened.
 """
@@ -81,6 +82,7 @@ class OddSource:
         for start in range(first, rows, self._batch_rows):
             ids = range(start, min(start + self._batch_rows, rows))
             self._fail(name, ids)
+            self._hold(name, ids)
             self._log(name, ids)
             yield self._batch(name, ids)
             time.sleep(self._settings.get("pause_seconds", 0))
@@ -99,6 +101,13 @@ class OddSource:
         if path := self._settings.get("log"):
             with Path(path).open("a") as file:
                 file.write(f"{name} {ids[0]} {len(ids)}\n")
+
+    def _hold(self, name: str, ids: range) -> None:
+        hold: Mapping[str, Any] = self._settings.get("hold") or {}
+        if hold.get("table") != name or hold["row"] not in ids:
+            return
+        while not Path(hold["until"]).exists():
+            time.sleep(0.02)
 
     def _fail(self, name: str, ids: range) -> None:
         fault: Mapping[str, Any] = self._settings.get("fault") or {}

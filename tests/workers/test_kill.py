@@ -119,7 +119,6 @@ async def rows_resumed(job: Job) -> list[int]:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(150)
 async def test_a_sync_survives_forty_kills_of_its_worker(
     postgres_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,7 +64,6 @@ async def queued(source: DataSource) -> Job:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(120)
 async def test_a_merge_survives_kills_of_its_worker(
     postgres_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
