@@ -15,7 +15,7 @@ import numpy.typing as npt
 Values = npt.NDArray[Any]  # of int64, uint64 or float64
 Counts = npt.NDArray[np.int64]
 _FILE_BITS = 6
-_SLICE = 1024**2  # values that are worked on at once, where a copy of a block is made
+_SLICE = 256 * 1024  # values that are worked on at once, where a copy of a block is made
 _SAMPLES = 10_000  # a block: what the median of several blocks is taken from
 _COUNTED_SHARE = 8  # of a block's values: whole numbers in a narrower range are counted, not sorted
 
@@ -185,11 +185,23 @@ def sort(block: Values) -> None:
     if block.dtype != np.float64:
         low, high = block.min().item(), block.max().item()
         if high - low < len(block) // _COUNTED_SHARE:
-            counts = np.bincount((block - block.dtype.type(low)).view(np.int64))
-            block[:] = np.repeat(np.arange(len(counts), dtype=block.dtype), counts)
-            block += block.dtype.type(low)
+            _count(block, low, high)
             return
     block.sort()
+
+
+def _count(block: Values, low: int, high: int) -> None:
+    """Sort whole numbers between these by how often each occurs, with little memory beside the block."""
+    first = block.dtype.type(low)
+    counts = np.zeros(high - low + 1, np.int64)
+    for start in range(0, len(block), _SLICE):
+        part = (block[start : start + _SLICE] - first).view(np.int64)
+        counts += np.bincount(part, minlength=len(counts))
+    values = np.flatnonzero(counts)
+    block[:] = 0
+    block[0] = low
+    block[np.cumsum(counts[values])[:-1]] = np.diff(values)
+    np.cumsum(block, out=block)
 
 
 def _sampled(block: Values) -> tuple[Values, float]:

@@ -122,7 +122,7 @@ class _Table:
     def __init__(
         self, parts: Sequence[LocalPart], table: TableSchema, folder: Path, memory_bytes: int
     ) -> None:
-        self._engine = Engine(parts)
+        self._engine = Engine(parts, lean=True)
         self._own = threading.local()  # what each thread has: a cursor, and where its blocks are
         self._is_alone = True
         self._stored = stored_columns(table, self._engine.types)
