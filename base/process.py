@@ -209,6 +209,8 @@ def _death(end: _End | None, limits: Limits) -> PlatformError:
     name = signal.Signals(-code)
     is_killed = name is signal.SIGKILL
     reason = "as the system does when memory runs out" if is_killed else "a crash in a library"
+    if name is signal.SIGSYS:
+        reason = "for a system call that is not allowed it"
     return ChildDied(f"The process that did the work was ended by {name.name}, {reason}.")
 
 

@@ -65,7 +65,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Check:
     """What has to hold for an argument: its low word under `mask` is one of `values`; `is_long`: its high word is 0.
 
     The kernel reads an `int` of the low word only, so its high word says nothing.
@@ -87,7 +87,7 @@ MACHINES: Mapping[str, Machine] = {
     "aarch64": Machine(0xC00000B7, _calls(2), has_x32=False),
 }
 
-_ANY: tuple[Test, ...] = ()
+_ANY: tuple[Check, ...] = ()
 _THREAD = 0x3D0F00  # what the C library asks for when it starts a thread: all is shared
 _OLD_DETACHED = 0x400000  # without a meaning today; musl still sets it
 _READING = (0o100 | 0o1000 | 0o20000000, (0,))  # neither O_CREAT nor O_TRUNC nor O_TMPFILE
@@ -138,37 +138,37 @@ def this_machine() -> Machine | None:
     return MACHINES.get(platform.machine()) if is_64_bit else None
 
 
-def rules(pid: int, *, creates: bool, dials: bool) -> dict[str, tuple[Test, ...]]:
+def rules(pid: int, *, creates: bool, dials: bool) -> dict[str, tuple[Check, ...]]:
     """Each allowed call with what has to hold for its arguments.
 
     `creates`: it may make and remove files (where Landlock lets it). `dials`: it may connect to internet addresses.
     """
     found = dict.fromkeys(_EVERYWHERE.split(), _ANY)
     found |= {
-        "clone": (Test(0, (_THREAD,), LOW_WORD & ~_OLD_DETACHED),),
-        "kill": (Test(0, (pid,)),),
-        "tgkill": (Test(0, (pid,)),),
-        "fcntl": (Test(1, _FCNTL),),
-        "ioctl": (Test(1, _IOCTL),),
-        "prctl": (Test(0, _PRCTL),),
-        "prlimit64": (Test(0, (0, pid)), Test(2, (0,), is_long=True)),  # it reads, and sets none
+        "clone": (Check(0, (_THREAD,), LOW_WORD & ~_OLD_DETACHED),),
+        "kill": (Check(0, (pid,)),),
+        "tgkill": (Check(0, (pid,)),),
+        "fcntl": (Check(1, _FCNTL),),
+        "ioctl": (Check(1, _IOCTL),),
+        "prctl": (Check(0, _PRCTL),),
+        "prlimit64": (Check(0, (0, pid)), Check(2, (0,), is_long=True)),  # it reads, and sets none
         # To itself; a datagram's could be sent to anybody's address.
-        "socketpair": (Test(0, (_AF_UNIX,)), Test(1, (_STREAM,), _SOCKET_TYPE)),
-        "sendto": (Test(4, (0,), is_long=True),),  # to no address but the other end
+        "socketpair": (Check(0, (_AF_UNIX,)), Check(1, (_STREAM,), _SOCKET_TYPE)),
+        "sendto": (Check(4, (0,), is_long=True),),  # to no address but the other end
     }
     mask, none = _READING
-    found["open"] = _ANY if creates else (Test(1, none, mask),)
-    found["openat"] = _ANY if creates else (Test(2, none, mask),)
+    found["open"] = _ANY if creates else (Check(1, none, mask),)
+    found["openat"] = _ANY if creates else (Check(2, none, mask),)
     if creates:
         found |= dict.fromkeys(_WITH_A_FOLDER.split(), _ANY)
     if dials:
         found |= dict.fromkeys(_WITH_A_NETWORK.split(), _ANY)
         families, kinds = (_AF_INET, _AF_INET6), (_STREAM, _DATAGRAM)
-        found["socket"] = (Test(0, families), Test(1, kinds, _SOCKET_TYPE))
+        found["socket"] = (Check(0, families), Check(1, kinds, _SOCKET_TYPE))
     return found
 
 
-def compile_filter(machine: Machine, allowed: Mapping[str, tuple[Test, ...]]) -> bytes:
+def compile_filter(machine: Machine, allowed: Mapping[str, tuple[Check, ...]]) -> bytes:
     """The kernel's program for these rules."""
     program = [
         _step(_LOAD, _MACHINE_AT),
@@ -178,9 +178,9 @@ def compile_filter(machine: Machine, allowed: Mapping[str, tuple[Test, ...]]) ->
     ]
     if machine.has_x32:
         program += [_step(_AT_LEAST, _X32, 0, 1), _step(_RETURN, _KILL)]
-    for name, tests in allowed.items():
+    for name, checks in allowed.items():
         if name in machine.calls:
-            body = _checked(tests)
+            body = _checked(checks)
             program += [_step(_EQUAL, machine.calls[name], 0, len(body)), *body]
     for name in _UNKNOWN:
         program += [
@@ -203,24 +203,24 @@ def install(program: bytes) -> None:
         raise OSError(ctypes.get_errno(), "the filter of system calls was refused")
 
 
-def _checked(tests: Iterable[Test]) -> list[bytes]:
-    """Allow if every test holds, else refuse; the loaded word is lost, so nothing may follow."""
+def _checked(checks: Iterable[Check]) -> list[bytes]:
+    """Allow if every check holds, else refuse; the loaded word is lost, so nothing may follow."""
     refuse = [_step(_RETURN, _ERRNO | errno.EPERM)]
     program = [_step(_RETURN, _ALLOW)]
-    for test in reversed(tuple(tests)):
-        program = [*_test(test, passes=program), *refuse]
+    for check in reversed(tuple(checks)):
+        program = [*_step_through(check, passes=program), *refuse]
     return program
 
 
-def _test(test: Test, passes: list[bytes]) -> list[bytes]:
-    """The steps that fall through to the one behind `passes` where the test fails."""
-    at = _ARGS_AT + 8 * test.argument  # both machines are little-endian
+def _step_through(check: Check, passes: list[bytes]) -> list[bytes]:
+    """The steps that fall through to the one behind `passes` where the check fails."""
+    at = _ARGS_AT + 8 * check.argument  # both machines are little-endian
     program = [_step(_LOAD, at)]
-    if test.mask != LOW_WORD:
-        program.append(_step(_AND, test.mask))
-    high = [_step(_LOAD, at + 4), _step(_EQUAL, 0, 0, len(passes))] if test.is_long else []
-    for index, value in enumerate(test.values):
-        left = len(test.values) - index - 1
+    if check.mask != LOW_WORD:
+        program.append(_step(_AND, check.mask))
+    high = [_step(_LOAD, at + 4), _step(_EQUAL, 0, 0, len(passes))] if check.is_long else []
+    for index, value in enumerate(check.values):
+        left = len(check.values) - index - 1
         beyond = 0 if left else len(high) + len(passes)
         program.append(_step(_EQUAL, value, left, beyond))
     return [*program, *high, *passes]
