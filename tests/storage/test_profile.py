@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from base.tables import ColumnType
+from storage.snapshots import engine
 from storage.snapshots.manifest import LocalPart
 from storage.snapshots.profile import profile
 from tests.storage import tables
@@ -322,8 +323,13 @@ def test_long_values_are_cut(tmp_path: Path) -> None:
         assert found["top"] == counts((expected, 1))
 
 
-def test_values_beyond_memory_are_counted_and_the_other_columns_described(tmp_path: Path) -> None:
+def test_values_beyond_memory_are_counted_and_the_other_columns_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As large as a value may be: DuckDB reads some rows of them at once, and gives up."""
+    defaults = engine.locked.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "memory_bytes", 128 * 1024**2)
     data = pa.table({"n": list(range(5)), "t": [*(letter * 2**24 for letter in "abcd"), None]})
     (part,) = tables.write(tmp_path, data, part_rows=5, batch_rows=5)
     parts = [part] * 15 + tables.without([part], [0, 4], tmp_path / "gone")
