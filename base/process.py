@@ -75,6 +75,7 @@ _FIXED = {
     "HOME": "/nonexistent",  # no driver reads a password file or certificate of the server's user
     "OPENBLAS_NUM_THREADS": "1",  # a fork server has to stay single-threaded
     "OMP_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # Arrow's, which a child could not isolate
     "MALLOC_ARENA_MAX": "4",  # each arena reserves 64 MB of a limited address space
 }
 _BOOT = (
