@@ -1,13 +1,22 @@
 """Script jobs: everything that they will do is pinned when they are made."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from base.errors import Conflict, Forbidden, InvalidInput, NotFound, PayloadTooLarge
+from base import isolation
+from base.errors import (
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    PayloadTooLarge,
+    SandboxUnavailable,
+)
 from base.ids import public_id
 from models import (
     DataSource,
@@ -376,3 +385,36 @@ async def test_a_partition_is_nobodys_to_cancel_or_retry(platform: Platform, pla
     for act in (jobs.cancel, jobs.retry):
         async with refused(NotFound, "input.id"):
             await act(place.viewer, public_id("job", part.id))
+
+
+@pytest.fixture
+def no_landlock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose kernel knows no Landlock."""
+    found = isolation.Isolated((), ("seccomp",), ("Landlock",))
+    monkeypatch.setattr(isolation, "measured", lambda: found)
+    yield
+    isolation.allow_limited(False)
+
+
+@pytest.mark.usefixtures("no_landlock")
+async def test_a_server_that_cannot_isolate_scripts_says_so_at_once(
+    platform: Platform, place: Place
+) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+
+    async with refused(SandboxUnavailable):
+        await create(platform, place, source)
+
+
+@pytest.mark.usefixtures("no_landlock")
+async def test_less_isolation_will_do_where_the_operator_says_so_or_the_worker_is_elsewhere(
+    platform: Platform, place: Place
+) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+    settings = replace(platform.settings, broker_url="redis://127.0.0.1:6379/0")
+
+    assert await create(replace(platform, settings=settings), place, source)
+    isolation.allow_limited(True)
+    assert await create(platform, place, source)

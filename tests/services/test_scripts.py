@@ -2,12 +2,13 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from base import process
 from base.errors import (
     Conflict,
     Forbidden,
@@ -15,12 +16,13 @@ from base.errors import (
     NotFound,
     PayloadTooLarge,
     RateLimited,
+    SandboxUnavailable,
 )
 from base.ids import public_id
 from models import DataSource, JobStep, Role, Script, ScriptContract
 from services import rates, scripts
 from services.platform import Platform
-from services.scripts import shipped, storing
+from services.scripts import storing
 from tests import factories
 from tests.services.places import Place, make_place, refused
 
@@ -263,6 +265,23 @@ async def test_nothing_of_a_text_is_run(
     assert not marker.exists()
 
 
+@pytest.fixture
+def no_landlock() -> Iterator[None]:
+    """Children of a kernel that knows no Landlock."""
+    process.start(["tests.workers.without_landlock"])
+    yield
+    process.start([])
+
+
+@pytest.mark.usefixtures("no_landlock")
+async def test_a_text_is_not_even_parsed_where_that_cannot_be_isolated(
+    platform: Platform, place: Place, source: DataSource
+) -> None:
+    async with refused(SandboxUnavailable):
+        await put(platform, place, source)
+    assert await scripts.install_predefined(platform) == 0
+
+
 @pytest.mark.parametrize(
     ("key", "kept"),
     [
@@ -412,77 +431,3 @@ async def test_a_predefined_script_is_nobodys_to_delete(platform: Platform) -> N
         async with refused(Forbidden, "input.id") as caught:
             await scripts.delete(viewer, public_id("script", script.id))
         assert "ships" in caught.value.message
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A release's predefined scripts."""
-    folder = tmp_path / "predefined"
-    folder.mkdir()
-    (folder / "same.py").write_text(SAME)
-    (folder / "some.py").write_text(GLOBAL)
-    (folder / "__init__.py").write_text("no script")
-    (folder / "notes.txt").write_text("no script")
-    return folder
-
-
-async def predefined() -> dict[str, tuple[str, ScriptContract]]:
-    rows = await Script.filter(data_source_id=None)
-    assert all(row.unique_key == f"/{row.key}" for row in rows)
-    assert all(row.sha256 == hashlib.sha256(row.body.encode()).hexdigest() for row in rows)
-    return {row.key: (row.body, row.contract) for row in rows}
-
-
-async def test_predefined_scripts_are_installed_once(platform: Platform, folder: Path) -> None:
-    assert await scripts.install_predefined(platform, folder) == 2
-
-    installed = await predefined()
-    before = await Script.all().order_by("id").values()
-    assert installed == {
-        "local:same": (SAME, ScriptContract.DATAFRAME),
-        "local:some": (GLOBAL, ScriptContract.GLOBAL),
-    }
-    assert await scripts.install_predefined(platform, folder) == 0
-    assert await Script.all().order_by("id").values() == before
-
-
-async def test_processes_that_start_at_once_install_each_script_once(
-    platform: Platform, folder: Path
-) -> None:
-    await asyncio.gather(*(scripts.install_predefined(platform, folder) for _ in range(4)))
-
-    assert sorted(await predefined()) == ["local:same", "local:some"]
-
-
-async def test_another_release_changes_what_is_installed(
-    platform: Platform, place: Place, source: DataSource, folder: Path
-) -> None:
-    own = await put(platform, place, source)
-    await scripts.install_predefined(platform, folder)
-    kept = (await Script.get(key="local:some")).id
-    (folder / "some.py").write_text(BATCHES)
-    (folder / "same.py").unlink()
-
-    assert await scripts.install_predefined(platform, folder) == 2
-
-    assert await predefined() == {"local:some": (BATCHES, ScriptContract.BATCHES)}
-    assert (await Script.get(key="local:some")).id == kept
-    assert await Script.filter(id=own).exists()
-
-
-async def test_a_predefined_script_that_is_none_is_left_out(
-    platform: Platform, folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (folder / "broken.py").write_text("def run(df:\n")
-
-    assert await scripts.install_predefined(platform, folder) == 2
-
-    assert sorted(await predefined()) == ["local:same", "local:some"]
-    assert "local:broken" in caplog.text
-
-
-async def test_what_ships_can_be_installed(platform: Platform) -> None:
-    await scripts.install_predefined(platform)
-
-    files = [file.stem for file in shipped.FOLDER.glob("*.py") if not file.stem.startswith("_")]
-    assert set(await predefined()) == {f"local:{stem}" for stem in files}
