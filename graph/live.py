@@ -6,6 +6,7 @@ were sent, so an event that comes twice is told once, and one that was passed ov
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
@@ -37,10 +38,11 @@ class Subscription:
         self._connect = connect
         self._sent: OrderedDict[int, int] = OrderedDict()
 
-    async def run(self, emit: Emit) -> Answer | None:
+    async def run(self, emit: Emit, turn: asyncio.Lock) -> Answer | None:
         """Emit until it is over: why it cannot go on, or None where nothing more will come.
 
-        Raises what `connect` raises the first time, and what `emit` does.
+        An event is read and sent while holding `turn`, so what waits for a slow client is one answer, not one for each
+        of its subscriptions. Raises what `connect` raises the first time, and what `emit` does.
         """
         context = await self._connect()
         try:
@@ -55,7 +57,8 @@ class Subscription:
                     news = await watch.take()
                     if self._is_told(news):
                         continue
-                    failed, is_over = await self._tell(topic, news.job_id, emit)
+                    async with turn:
+                        failed, is_over = await self._tell(topic, news.job_id, emit)
                     if failed or is_over:
                         return failed
         except FellBehind:

@@ -23,6 +23,7 @@ from services.progress import Hub
 INIT_SECONDS_MAX = 10.0
 WRITE_SECONDS_MAX = 10.0  # for a message to leave; a client that does not read by then is cut off
 OPERATIONS_MAX = 100  # of one socket at a time
+QUERIES_MAX = 4  # and of those, queries and mutations that run or wait to be sent; HTTP is for more
 
 Connect = Callable[[str | None], Awaitable[Context]]
 
@@ -78,6 +79,8 @@ class Session:
         self._credential = websocket.headers.get("authorization")
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._writing = asyncio.Lock()
+        self._turn = asyncio.Lock()
+        self._asking = asyncio.Semaphore(QUERIES_MAX)
         self._ended: asyncio.Future[Close | None] = asyncio.get_running_loop().create_future()
         self.viewer: Viewer | None = None
 
@@ -194,14 +197,15 @@ class Session:
             live = Subscription(service.engine, service.hub, operation, request, self._connect)
             try:
                 with service.subscriptions.taken(self.viewer.user_id):
-                    return await live.run(emit)
+                    return await live.run(emit, self._turn)
             except PlatformError as error:
                 return service.engine.refuse(request, error)
-        answer = await service.engine.run(operation, request, await self._connect())
-        if not answer.is_executed:
-            return answer
-        await emit(answer)
-        return None
+        async with self._asking:
+            answer = await service.engine.run(operation, request, await self._connect())
+            if not answer.is_executed:
+                return answer
+            await emit(answer)
+            return None
 
     async def _connect(self) -> Context:
         """The context of one operation or event, of whoever the token says it is by now; raises `Close`."""
