@@ -12,6 +12,7 @@ import ctypes
 import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -82,7 +83,7 @@ class OddSource:
         for start in range(first, rows, self._batch_rows):
             ids = range(start, min(start + self._batch_rows, rows))
             self._fail(name, ids)
-            self._hold(name, ids)
+            yield from self._hold(name, ids)
             self._log(name, ids)
             yield self._batch(name, ids)
             time.sleep(self._settings.get("pause_seconds", 0))
@@ -102,12 +103,16 @@ class OddSource:
             with Path(path).open("a") as file:
                 file.write(f"{name} {ids[0]} {len(ids)}\n")
 
-    def _hold(self, name: str, ids: range) -> None:
+    def _hold(self, name: str, ids: range) -> Iterator[Batch]:
+        """Batches without rows meanwhile: finished parts are told of when the next batch comes."""
         hold: Mapping[str, Any] = self._settings.get("hold") or {}
         if hold.get("table") != name or hold["row"] not in ids:
             return
         while not Path(hold["until"]).exists():
-            time.sleep(0.02)
+            yield replace(
+                self._batch(name, ids), data=self._batch(name, ids).data.slice(0, 0), position=None
+            )
+            time.sleep(0.05)
 
     def _fail(self, name: str, ids: range) -> None:
         fault: Mapping[str, Any] = self._settings.get("fault") or {}

@@ -24,6 +24,7 @@ from storage.snapshots.manifest import Manifest
 from storage.snapshots.writer import QUEUE_BATCHES
 from tests.factories import make_source
 from tests.workers import odd_sources
+from tests.workers.syncing import let_remember
 from workers import engine, planning, sync
 from workers.engine import Engine, Kind
 from workers.messages import PRELOAD
@@ -40,7 +41,8 @@ def _preloaded() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _odd(monkeypatch: pytest.MonkeyPatch) -> None:
+def _odd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    let_remember(monkeypatch, tmp_path)
     monkeypatch.setattr(sync, "READ", "tests.workers.odd_sources:read")
     monkeypatch.setattr(engine, "BACKOFF_SECONDS", 0.01)
 
