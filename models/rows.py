@@ -213,6 +213,23 @@ class Within(Condition):
 
 
 @dataclass(frozen=True, slots=True)
+class Has(Condition):
+    """Some row of another model has this row's key in its `column`, or with `has=False` none has."""
+
+    model: type[Model]
+    column: str
+    conditions: tuple[Condition, ...] = ()
+    has: bool = True
+
+    def render(self, model: type[Model], statement: Statement) -> str:
+        """`EXISTS (SELECT …)`, answered by one look into an index on `column`."""
+        own = f'{_column(self.model, self.column)} = {_table(model)}."id"'
+        rest = "".join(f" AND {c.render(self.model, statement)}" for c in self.conditions)
+        select = f"SELECT 1 FROM {_table(self.model)} AS other WHERE {own}{rest}"
+        return f"{'' if self.has else 'NOT '}EXISTS ({select})"
+
+
+@dataclass(frozen=True, slots=True)
 class AnyOf(Condition):
     """At least one of the conditions holds; none at all matches nothing."""
 

@@ -125,10 +125,12 @@ async def find(
     if parsed is None or parsed[0] != KINDS[model]:
         raise missing
     here = Eq("id", parsed[1])
-    if not await rows.exists(model, here, *visible(viewer, model, deleted=deleted)):
-        raise missing
     allowed = visible(viewer, model, deleted=deleted, role=viewer.needs)
-    if viewer.needs is not Role.READ and not await rows.exists(model, here, *allowed):
+    if not await rows.exists(model, here, *allowed):
+        # Asked second: what is removed in between is missing, not forbidden.
+        seen = visible(viewer, model, deleted=deleted)
+        if viewer.needs is Role.READ or not await rows.exists(model, here, *seen):
+            raise missing
         raise Forbidden(
             f"This needs the role {viewer.needs.name} in the team of this {KINDS[model]}.",
             hint="Ask an admin of the team.",

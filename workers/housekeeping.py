@@ -1,4 +1,4 @@
-"""Removing what nobody needs: old snapshots, objects of attempts that came to nothing, unfinished uploads, old keys.
+"""Removing what nobody needs: old snapshots, jobs and keys, objects of failed attempts, unfinished uploads.
 
 Objects are listed first and the database is asked afterwards, so that whatever is committed in between is kept.
 """
@@ -13,7 +13,7 @@ import orjson
 
 from models import IdempotencyKey, Job, PartUpload, Snapshot, Upload
 from models.rows import Compare, Eq, In, Order, Pick, select
-from services import part_uploads
+from services import job_retention, part_uploads
 from services.platform import Platform
 from services.snapshots import retention
 from storage.snapshots.manifest import Manifest
@@ -43,6 +43,9 @@ class Housekeeper:
         if retired:
             _log.info("retired %d snapshots", retired)
         await retention.forget()
+        forgotten = await job_retention.forget(self._platform)
+        if forgotten:
+            _log.info("removed %d jobs that were over long ago", forgotten)
         await part_uploads.sweep(self._platform)
         removed = await self._remove_parts() + await self._remove_uploads()
         if removed:

@@ -13,6 +13,7 @@ from models.rows import (
     Compare,
     Contains,
     Eq,
+    Has,
     In,
     IsNull,
     KeyIs,
@@ -107,6 +108,27 @@ async def test_a_key_of_a_json_column_is_compared_as_text() -> None:
     assert await names("a", "x") == ["{'a': 'x'}"]
     assert await names("b", "x") == ["{'a': 'y', 'b': 'x'}"]
     assert await names("a'", "x'; --") == []
+
+
+async def test_rows_are_told_by_what_refers_to_them_also_within_one_table() -> None:
+    source = await factories.make_source()
+    parent, childless = [
+        await factories.make_job(source, active_key=None, attempts=n) for n in (1, 2)
+    ]
+    await factories.make_job(source, active_key=None, attempts=3, parent=parent)
+
+    async def attempts(*conditions: rows.Condition) -> list[int]:
+        order = Order(("id",))
+        return [
+            row.attempts for row in await rows.select(Job, ("attempts",), *conditions, order=order)
+        ]
+
+    assert childless.id > parent.id
+    assert await attempts(Has(Job, "parent_id")) == [1]
+    assert await attempts(Has(Job, "parent_id", has=False)) == [2, 3]
+    assert await attempts(Has(Job, "parent_id", (Eq("attempts", 3),))) == [1]
+    assert await attempts(Has(Job, "parent_id", (Eq("attempts", 1),))) == []
+    assert await attempts(Eq("attempts", 1), Has(Job, "parent_id"), IsNull("parent_id")) == [1]
 
 
 async def test_lists_of_any_length_are_one_parameter() -> None:
