@@ -133,13 +133,15 @@ class Batch:
     """Rows of one table. `position` lets a later `read(after=position)` go on behind this batch; None where it cannot.
 
     `bytes_read` counts the source's bytes so far in this read (0 where unknown). `rejects` are rows that were met since
-    the batch before and are not in `data`; whoever reads decides how many are too many.
+    the batch before and are not in `data`; whoever reads decides how many are too many. `warnings` are lines for the
+    user's log, about settings that may leave rows out.
     """
 
     data: pa.RecordBatch
     position: list[Any] | None = None
     bytes_read: int = 0
     rejects: tuple[Reject, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

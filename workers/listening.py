@@ -25,6 +25,7 @@ from workers.messages import (
     TableEvolved,
     TableOpened,
     TablesFound,
+    Warned,
 )
 from workers.planning import Base
 from workers.state import Merging, SyncState, TableState
@@ -68,6 +69,8 @@ class Listener:
             self._count(table, message.rows, message.bytes_read)
             progress = self._state.progress(f"Reading {table.key}")
             await steadily(self._lease, lambda: leases.report(self._lease, progress))
+        elif isinstance(message, Warned):
+            await leases.log(self._lease, "warning", message.text, table.key)
         elif isinstance(message, RowsRejected):
             await self._reject(message, table)
         elif isinstance(message, PartWritten):

@@ -170,6 +170,14 @@ class RowsRead:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """A line for the job's log about a table, once in a read."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TableDone:
     """All of a table was read, and its parts are written; `rows` were read in this attempt, rejected ones included.
 
@@ -185,7 +193,14 @@ class TableDone:
 
 
 ReadMessage = (
-    TablesFound | TableOpened | TableEvolved | RowsRejected | PartWritten | RowsRead | TableDone
+    TablesFound
+    | TableOpened
+    | TableEvolved
+    | RowsRejected
+    | PartWritten
+    | RowsRead
+    | Warned
+    | TableDone
 )
 
 

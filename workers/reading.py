@@ -24,6 +24,7 @@ from workers.messages import (
     TableOpened,
     TableOrder,
     TablesFound,
+    Warned,
 )
 from workers.rejecting import Rejects
 
@@ -79,6 +80,7 @@ class _TableReader:
         self._next_number = 0
         self._told_at = 0.0
         self._others = 0
+        self._warned: set[str] = set()
 
     def read(self, next_number: int, others: int) -> tuple[int, int]:
         """Write parts from this number on; the number after the last, and how many rows were rejected.
@@ -145,6 +147,7 @@ class _TableReader:
         with self._writer(rejects) as (writer, tell):
             for batch in intake.reading.batches:
                 rejects.add(batch.rejects)
+                self._warn(batch.warnings)
                 if is_first and (evolved := intake.evolve(self._index, batch.data.schema)):
                     self._channel.send(evolved)
                 is_first = False
@@ -197,6 +200,13 @@ class _TableReader:
             others=self._others,
             before=earlier[0] if earlier and resumed else None,
         )
+
+    def _warn(self, warnings: tuple[str, ...]) -> None:
+        """Once each, however often the table is read again."""
+        for text in warnings:
+            if text not in self._warned:
+                self._warned.add(text)
+                self._channel.send(Warned(self._index, text))
 
     def _tell_progress(self, rows: int, bytes_read: int) -> None:
         if time.monotonic() - self._told_at >= PROGRESS_SECONDS:

@@ -186,7 +186,8 @@ class RestConnector:
                 skip += part.num_rows
                 is_page_end = skip >= data.num_rows
                 at = [got.next, 0, got.is_last] if is_page_end else [got.mark, skip, False]
-                yield Batch(part, [*at, walk.keys_json(), shape], size)
+                position = [*at, walk.keys_json(), shape]
+                yield Batch(part, position, size, warnings=walk.take_warnings())
             mark, skip, is_over = got.next, 0, got.is_last
 
 
@@ -215,6 +216,10 @@ class _Walk:
         self.mark, self.skip, self.is_over, keys, shape = position
         self._places.settle_at(keys)
         self.known = Known(documents.shape_from_json(shape))
+
+    def take_warnings(self) -> tuple[str, ...]:
+        """See `Pages.take_warnings`."""
+        return self._pages.take_warnings()
 
     def keys_json(self) -> Any:
         """Where the records are, as a position keeps it."""

@@ -37,6 +37,7 @@ class Pages:
         self._seen: set[int] = set()
         self._empty = 0
         self._last_body: int | None = None
+        self._warnings: list[str] = []
 
     @property
     def next_path(self) -> jsonpath.JSONPath | None:
@@ -69,6 +70,13 @@ class Pages:
         """The next page, and whether this was the last. Raises ConnectionFailed for pages that go round in circles."""
         following = self._following(mark, page, document, rows)
         self._empty = 0 if rows else self._empty + 1
+        if (
+            mark is None
+            and following is None
+            and rows
+            and (doubt := self._doubt(page, document, rows))
+        ):
+            self._warnings.append(f"{self._name} may have more records than were read: {doubt}")
         if following is None or self._empty > EMPTY_PAGES_MAX:
             return None, True
         if self._is_seen(following):
@@ -84,6 +92,12 @@ class Pages:
                 hint="Ask for larger ones with the pagination's size, or for less with params.",
             )
         return following, False
+
+    def take_warnings(self) -> tuple[str, ...]:
+        """What has come up since the last call that the user should look at."""
+        taken = tuple(self._warnings)
+        self._warnings.clear()
+        return taken
 
     @property
     def _name(self) -> str:
@@ -127,9 +141,26 @@ class Pages:
             )
         return None
 
-    def _said(self, document: Any) -> str | None:
+    def _doubt(self, page: Page, document: Any, rows: int) -> str | None:
+        """Why a first page may not be the only one, though it names no other. None where it is not full."""
+        if rows < self._paging.get("size", 0):
+            return None
+        if self._kind is ApiPaginationKind.LINK_HEADER and "link" not in page.headers:
+            return "its first page came without a Link header. Check the pagination's kind, LINK_HEADER."
+        if self._next is not None and "size" in self._paging and not self._found(document):
+            return (
+                f"its first page is full, and has nothing at {self._paging['next']}. "
+                "Check the pagination's next."
+            )
+        return None
+
+    def _found(self, document: Any) -> list[Any]:
+        """What is where the next page is said; nothing, not even a null, where the place itself is missing."""
         assert self._next is not None
-        found = self._next.findall(document) if isinstance(document, dict | list) else []
+        return self._next.findall(document) if isinstance(document, dict | list) else []
+
+    def _said(self, document: Any) -> str | None:
+        found = self._found(document)
         value = found[0] if found else None
         if value is None or value is False or value == "":
             return None

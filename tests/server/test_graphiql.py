@@ -178,7 +178,6 @@ def test_every_example_is_valid(server: ServerProcess, visit: Visit) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(120)
 def test_the_main_job_ends_in_rows(
     server: ServerProcess, client: Client, visit: Visit, tmp_path: Path
 ) -> None:

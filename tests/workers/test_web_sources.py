@@ -12,7 +12,7 @@ import pytest
 from base import process
 from base.ids import parse_id
 from connectors import web
-from models import DataSource, Job, JobStatus, Snapshot
+from models import DataSource, Job, JobLog, JobStatus, Snapshot
 from services.platform import Platform
 from tests.graph.asking import Asker
 from tests.http_server import CSV, ROWS, TOKEN, HttpServer, record
@@ -91,6 +91,29 @@ def api(server: HttpServer, run: str, **more: Any) -> dict[str, Any]:
 async def everything(platform: Platform) -> str:
     rows = [str(row) for model in MODELS for row in await model.all().values()]
     return "\n".join(rows)
+
+
+async def test_an_api_that_may_have_more_pages_is_doubted_in_the_job_s_log(
+    platform: Platform, asker: Asker, http_server: HttpServer, run: str
+) -> None:
+    pagination = {"kind": "CURSOR", "param": "cursor", "next": "$.meta.nxt", "size": 10}
+    resource = {
+        "name": "items",
+        "path": f"/cursor/{run}",
+        "records": "$.data",
+        "pagination": pagination,
+    }
+    given = {"api": {"baseUrl": http_server.url, "resources": [resource]}}
+
+    _, _, job = await connected(platform, asker, given)
+
+    assert (job.status, job.rows_done) == (JobStatus.SUCCEEDED, 10)
+    (line,) = await JobLog.filter(job_id=job.id, level="warning")
+    assert line.step == "items"
+    assert line.message == (
+        "The resource 'items' may have more records than were read: its first page is full, "
+        "and has nothing at $.meta.nxt. Check the pagination's next."
+    )
 
 
 async def test_an_api_is_connected_synced_and_read(
