@@ -28,11 +28,11 @@ def captured(reporter: Reporter, name: str) -> Iterator[None]:
 
     `name` is the script's. Lines of a logger have the level of the record.
     """
-    out, err = _stream(reporter, "info"), _stream(reporter, "warning")
+    out, err = _Lines(reporter, "info"), _Lines(reporter, "warning")
     before = sys.stdout, sys.stderr, threading.excepthook, sys.unraisablehook
     handler = _Handler(reporter, name)
     root = logging.getLogger()
-    sys.stdout, sys.stderr = out, err
+    sys.stdout, sys.stderr = _stream(out), _stream(err)
     threading.excepthook = lambda failed: _unheard(reporter, name, failed.exc_value)
     sys.unraisablehook = lambda failed: _unheard(reporter, name, failed.exc_value)
     root.addHandler(handler)
@@ -45,9 +45,8 @@ def captured(reporter: Reporter, name: str) -> Iterator[None]:
             yield
     finally:
         root.removeHandler(handler)
-        for stream in (out, err):
-            if not stream.closed:
-                stream.detach().finish()
+        out.finish()
+        err.finish()
         sys.stdout, sys.stderr, threading.excepthook, sys.unraisablehook = before
 
 
@@ -65,6 +64,8 @@ class _Lines(io.RawIOBase):
 
     def write(self, data: ReadableBuffer, /) -> int:
         taken = bytes(data)
+        if self._reporter.is_full:
+            return len(taken)
         with self._lock:
             *whole, rest = (self._rest + taken).split(b"\n")
             self._rest = _last(rest)[: LINE_BYTES_MAX + 1]  # one more: it is cut, and says so
@@ -88,18 +89,9 @@ def _last(line: bytes) -> bytes:
     return line[line.rfind(b"\r", 0, end) + 1 :]
 
 
-class _Stream(io.TextIOWrapper):
-    """A text stream over `_Lines`."""
-
-    if TYPE_CHECKING:
-
-        def detach(self) -> _Lines:  # type: ignore[override]
-            """The stream below."""
-
-
-def _stream(reporter: Reporter, level: str) -> _Stream:
-    lines: Any = _Lines(reporter, level)
-    return _Stream(lines, "utf-8", "backslashreplace", newline="", write_through=True)
+def _stream(lines: _Lines) -> io.TextIOWrapper:
+    raw: Any = lines  # as unbuffered streams of Python's own are
+    return io.TextIOWrapper(raw, "utf-8", "backslashreplace", newline="", write_through=True)
 
 
 class _Handler(logging.Handler):

@@ -18,6 +18,9 @@ from workers.sandbox.results import nanoseconds, pieces
 
 BATCH_ROWS = 128 * 1024
 BATCH_BYTES = 64 * 1024**2
+FLUSH_ROWS = 16 * 1024
+FLUSH_BYTES = 8 * 1024**2
+FLUSH_BATCHES = 1000
 _MIB = 1024**2
 _DECIMAL_DIGITS = 38
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
@@ -52,6 +55,8 @@ class Output:
         self._schema = pa.schema([])
         self._ours: dict[str, ColumnType] = {}
         self._null_counts: dict[str, int] = {}
+        self._waiting: list[pa.RecordBatch] = []  # small ones make one
+        self._waiting_bytes = 0
         self.rows = 0
         self.tables = 0
 
@@ -77,6 +82,7 @@ class Output:
 
     def finish(self) -> list[dict[str, Any]]:
         """End the file; its columns as `{"name", "type", "has_nulls"}`."""
+        self._flush()
         assert self._writer is not None
         self._writer.close()
         return [
@@ -133,9 +139,24 @@ class Output:
             if pa.types.is_string(field.type) and not is_valid(column, ours):
                 self._ours[field.name] = ColumnType.TEXT
             columns.append(column)
-        assert self._writer is not None
-        self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+        batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
+        self._waiting.append(batch)
+        self._waiting_bytes += batch.nbytes
         self.rows += piece.num_rows
+        rows = sum(each.num_rows for each in self._waiting)
+        is_enough = rows >= FLUSH_ROWS or self._waiting_bytes >= FLUSH_BYTES
+        if is_enough or len(self._waiting) >= FLUSH_BATCHES:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write what waits as one batch."""
+        if not self._waiting:
+            return
+        assert self._writer is not None
+        is_one = len(self._waiting) == 1
+        self._writer.write_batch(self._waiting[0] if is_one else pa.concat_batches(self._waiting))
+        self._waiting.clear()
+        self._waiting_bytes = 0
 
     def _fitted(self, values: pa.ChunkedArray, field: pa.Field) -> pa.Array:
         """A column of a piece as it is stored."""

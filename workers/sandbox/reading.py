@@ -10,11 +10,13 @@ import io
 import mmap
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from base.errors import InvalidInput
 from storage.snapshots.vectors import Vector
 from workers.sandbox.messages import FileIn, TableIn
 
@@ -25,7 +27,12 @@ Descriptors = Sequence[int]
 
 
 def read(descriptors: Descriptors, table: TableIn) -> pa.Table:
-    """All live rows, in their order."""
+    """All live rows, in their order. Raises InvalidInput for what an earlier step left that is no table."""
+    with _reading(table):
+        return _read(descriptors, table)
+
+
+def _read(descriptors: Descriptors, table: TableIn) -> pa.Table:
     if not table.columns:  # Arrow counts no rows of several tables that have no columns
         return pa.table({"none": pa.nulls(table.rows)}).select([])
     if table.is_ipc:
@@ -43,12 +50,30 @@ def batches(descriptors: Descriptors, table: TableIn) -> Iterator[pa.Table]:
     for file in table.files:
         descriptor = descriptors[file.opens_index]
         pieces = _ipc_batches(descriptor) if table.is_ipc else _part_batches(descriptors, file)
-        for piece in pieces:
-            for each in _sliced(_chosen(piece, table)):
+        while True:
+            with _reading(table):
+                piece = next(pieces, None)
+                if piece is None:
+                    break
+                rows = _chosen(piece, table)
+            for each in _sliced(rows):
                 is_any = True
                 yield each
     if not is_any:
         yield read(descriptors, table).slice(0, 0)
+
+
+@contextmanager
+def _reading(table: TableIn) -> Iterator[None]:
+    """Only a script can have made an IPC file what it should not be."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, LookupError) as error:
+        if not table.is_ipc:
+            raise
+        raise InvalidInput(
+            "What the step before left is damaged, or not the table that it told of."
+        ) from error
 
 
 def nullable(descriptors: Descriptors, table: TableIn) -> frozenset[str]:

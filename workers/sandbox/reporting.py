@@ -48,7 +48,7 @@ class Reporter:
         )
         self._has_progress = False
         self._began = self._told = time.monotonic()
-        self._is_full = False
+        self.is_full = False  # nothing more is taken
         self._is_over = False
         self._some = threading.Event()
         self._many = threading.Event()
@@ -72,7 +72,7 @@ class Reporter:
 
     def line(self, level: str, text: str) -> None:
         """Add a line of the script's."""
-        if self._is_full:
+        if self.is_full:
             return
         shown = clean(text)
         size_bytes = len(shown.encode()) + 1
@@ -80,8 +80,8 @@ class Reporter:
             self._room_bytes -= size_bytes
             if self._room_bytes >= 0:
                 self._add(level, shown)
-            elif not self._is_full:
-                self._is_full = True
+            elif not self.is_full:
+                self.is_full = True
                 limit = f"{self._log_bytes_max:,} bytes"
                 self._add("warning", f"The rest of the log is left out: {limit} is its limit.")
 

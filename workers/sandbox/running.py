@@ -65,7 +65,7 @@ class _Step:
         self._reporter.progress(rows_in=self.rows_in)
         self._reporter.started()
         if contract == "global":
-            result = self._script.run_global(frame)
+            result = self._script.run_global(frame, self._context())
         else:
             function = self._script.function("run")
             given = self._given(frame, takes_context)
@@ -121,8 +121,11 @@ class _Step:
     def _given(self, data: object, takes_context: bool) -> tuple[object, ...]:  # noqa: FBT001 - one meaning
         if not takes_context:
             return (data,)
-        context = Context(self._order.parameters, self._order.others, self._read, self._reporter)
-        return (data, context)
+        return (data, self._context())
+
+    def _context(self) -> Context:
+        order = self._order
+        return Context(order.parameters, order.others, self._read, self._reporter)
 
     def _read(self, table: TableIn) -> pd.DataFrame:
         return frames.frame(reading.read(self._descriptors, table), table.columns)
@@ -151,10 +154,10 @@ class Script:
             raise ScriptFailed(f"{self._key}: `{name}` is no function once the script has run.")
         return found  # type: ignore[no-any-return]
 
-    def run_global(self, frame: pd.DataFrame) -> object:
-        """Run the script with a global `df`; what it left there."""
+    def run_global(self, frame: pd.DataFrame, context: Context) -> object:
+        """Run the script with the globals `df` and `context`; what it left as `df`."""
         space = self._module.__dict__
-        space["df"] = frame
+        space.update(df=frame, context=context)
         self.call(lambda: exec(self._code, space))  # noqa: S102 - as above
         if "df" not in space:
             raise ScriptFailed(

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 import traceback
 from pathlib import Path
 
+_ROOT = Path(__file__).parents[2]
 _OURS = str(Path(__file__).parent)
-_FORKS = str(Path(__file__).parents[2] / "base")
+_FORKS = str(_ROOT / "base")
+# Where the server and its Python are, the longest first; messages of failed imports say so.
+_PLACES = sorted(
+    {
+        f"{place}/"
+        for place in (_ROOT, *sysconfig.get_paths().values(), sys.prefix, sys.base_prefix)
+    },
+    key=len,
+    reverse=True,
+)
 _CAUSES_MAX = 20
 _MESSAGE_CHARS_MAX = 600
 
@@ -31,15 +42,22 @@ def lines(error: BaseException, name: str) -> list[str]:
         each.stack = _shortened(each.stack, name, modules)
         todo += [one for one in (each.__cause__, each.__context__) if one]
         todo += each.exceptions or []
-    return "".join(whole.format()).splitlines()
+    return _without_places("".join(whole.format())).splitlines()
 
 
 def _said(error: BaseException) -> str:
     try:
-        said = " ".join(str(error).split())
+        said = _without_places(" ".join(str(error).split()))
     except BaseException as failure:  # noqa: BLE001 - the script's own __str__
         said = f"(its text failed with {type(failure).__name__})"
     return said[:_MESSAGE_CHARS_MAX] + "…" if len(said) > _MESSAGE_CHARS_MAX else said
+
+
+def _without_places(text: str) -> str:
+    for place in _PLACES:
+        if place != "/":
+            text = text.replace(place, "")
+    return text
 
 
 def _line(error: BaseException, name: str) -> int | None:

@@ -131,6 +131,24 @@ def run(df):
     assert not [part for part in (str(ROOT), sys.prefix, str(tmp_path), "sandbox") if part in text]
 
 
+async def test_a_failed_import_does_not_say_where_the_server_is(tmp_path: Path) -> None:
+    step = await run_script(tmp_path, "from pandas import no_such_thing\ndf", TABLE)
+
+    told = "cannot import name 'no_such_thing' from 'pandas' (pandas/__init__.py)"
+    assert str(step.error) == f"ImportError: {told} (clean/trim.py, line 1)"
+    assert step.log[-1] == ["error", f"ImportError: {told}"]
+
+
+@pytest.mark.parametrize(
+    "call", ["sys.stdout.close()", "sys.stdout.detach()", "sys.stdout = None", "del sys.stdout"]
+)
+async def test_a_script_may_do_away_with_its_streams(tmp_path: Path, call: str) -> None:
+    step = await run_script(tmp_path, f"import sys\nprint('a', end='')\n{call}\ndf", TABLE)
+
+    assert step.error is None
+    assert step.log == [["info", "a"]]
+
+
 async def test_endless_recursion_has_a_short_traceback(tmp_path: Path) -> None:
     step = await run_script(tmp_path, "def run(df):\n    return run(df)", TABLE)
 
@@ -160,9 +178,7 @@ async def test_too_little_memory_is_told_with_what_to_do(tmp_path: Path, body: s
 
 
 async def test_a_result_may_have_so_many_bytes(tmp_path: Path) -> None:
-    body = (
-        "def run_batches(batches):\n    batch = next(batches)\n    while True:\n        yield batch"
-    )
+    body = "import pandas as pd\ndef run_batches(batches):\n    batch = pd.concat([next(batches)] * 9999)\n    while True:\n        yield batch"
 
     step = await run_script(tmp_path, body, TABLE, bytes_max=3 * 1024**2)
 

@@ -247,6 +247,17 @@ async def test_a_batch_that_does_not_fit_is_named(
     )
 
 
+async def test_many_small_batches_are_a_few_in_the_file(tmp_path: Path) -> None:
+    body = "def run_batches(batches):\n    batch = next(batches)\n    for n in range(2500): yield batch.assign(n=n)"
+
+    step = await run_script(tmp_path, body, TABLE)
+
+    assert step.error is None
+    assert [row["n"] for row in step.rows] == [n for n in range(2500) for _ in range(3)]
+    assert step.table is not None
+    assert step.table.column("n").num_chunks == 3
+
+
 def test_a_result_is_what_it_was_before() -> None:
     frame = pd.DataFrame({"a": [1]}, index=pd.Index(["x"], name="key"))
     warned: list[str] = []

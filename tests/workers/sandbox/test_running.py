@@ -1,11 +1,15 @@
 """A script is called as its contract says, with what it needs, and its result is what comes out."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.workers.sandbox.stepping import Files, run_files, run_script
+from base.errors import InvalidInput
+from base.process import LimitExceeded
+from tests.workers.sandbox.stepping import GIB, LIMITS, Files, run_files, run_script
 from workers.sandbox.messages import StepOrder
 
 TABLE = pa.table({"n": [3, 1, 2], "s": ["c", "a", None]})
@@ -168,6 +172,58 @@ async def test_a_step_goes_on_with_what_the_step_before_wrote(tmp_path: Path) ->
     second = await run_script(tmp_path / "two", "df = df[df['m'] > 2]", first.table)
 
     assert second.rows == [{"n": 3, "s": "c", "m": 6}, {"n": 2, "s": None, "m": 4}]
+
+
+async def test_a_script_of_globals_finds_its_context(tmp_path: Path) -> None:
+    body = "df['n'] = df['n'] * context.parameters['by']"
+
+    step = await run_script(tmp_path, body, TABLE, parameters={"by": 3})
+
+    assert [row["n"] for row in step.rows] == [9, 3, 6]
+
+
+async def test_a_table_larger_than_the_memory_is_seen_in_batches(tmp_path: Path) -> None:
+    column = pa.array(np.zeros(10_000_000, np.int64))
+    part = pa.table({f"c{at}": column for at in range(10)})  # 800 MB, and hardly any on disk
+    files = Files(tmp_path)
+    source = files.parquet("t", [part, part])
+    limits = replace(LIMITS, memory_bytes=5 * GIB // 2)
+    counting = (
+        "def run_batches(batches):\n    for batch in batches: yield batch.count().to_frame('n')"
+    )
+
+    whole = await run_files(files, StepOrder("a.py", "df", "", source), limits)
+    files.folder = tmp_path / "batches"
+    files.folder.mkdir()
+    parts = await run_files(files, StepOrder("a.py", counting, "", source), limits)
+
+    assert isinstance(whole.error, LimitExceeded)
+    assert parts.error is None
+    assert sum(row["n"] for row in parts.rows) == 20_000_000 * 10
+
+
+@pytest.mark.parametrize("body", ["df", "def run_batches(batches): yield from batches"])
+@pytest.mark.parametrize("damage", ["cut", "garbage", "other columns"])
+async def test_a_table_that_a_step_before_damaged_is_refused(
+    tmp_path: Path, body: str, damage: str
+) -> None:
+    files = Files(tmp_path)
+    source = files.ipc("t", TABLE)
+    path = Path(files.paths[0])
+    if damage == "other columns":
+        Files(tmp_path).ipc("t", pa.table({"x": [1]}))  # of the same path
+    else:
+        size_bytes = path.stat().st_size  # noqa: ASYNC240
+        with path.open("r+b") as file:  # noqa: ASYNC230
+            file.truncate(size_bytes - 20) if damage == "cut" else file.write(b"x" * size_bytes)
+
+    step = await run_files(files, StepOrder("a.py", body, "", source))
+
+    assert isinstance(step.error, InvalidInput)
+    assert (
+        step.error.message
+        == "What the step before left is damaged, or not the table that it told of."
+    )
 
 
 async def test_started_comes_before_anything_of_the_script(tmp_path: Path) -> None:
