@@ -207,9 +207,9 @@ async def test_a_huge_text_is_refused_and_the_largest_is_not(
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("df = 1\ndf = df +\n", "2"),
-        ("async def run(df):\n    return df\n", "1"),
-        ("\n\ndef run():\n    return 1\n", "3"),
+        ("df = 1\ndf = df +\n", "Line 2:"),
+        ("async def run(df):\n    return df\n", "Line 1:"),
+        ("\n\ndef run():\n    return 1\n", "Line 3:"),
     ],
 )
 async def test_what_is_wrong_is_said_with_its_line(
@@ -218,7 +218,7 @@ async def test_what_is_wrong_is_said_with_its_line(
     async with refused(InvalidInput, "input.body") as caught:
         await put(platform, place, source, body=body)
 
-    assert f"ine {said}" in caught.value.message
+    assert caught.value.message.startswith(said)
 
 
 @pytest.mark.parametrize("body", ["", "x = 1\n", "df\x00", "df = '\ud800'"])
