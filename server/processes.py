@@ -15,7 +15,7 @@ import uvicorn
 
 from base.settings import Settings, SettingsError
 from server.app import create_app
-from server.operations import make_ready
+from server.operations import make_ready, upgrade_apart
 from server.websockets import SOCKET_MESSAGE_BYTES_MAX, SocketProtocol
 
 logger = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ KEEP_ALIVE_SECONDS = 65  # longer than the idle time of common proxies, so that 
 def run_api(settings: Settings, *, embedded: bool) -> None:
     """Serve until SIGTERM or Ctrl-C. `embedded` also migrates, makes the first user and runs a worker process."""
     listener = listen(settings.host, settings.port)
+    if embedded:
+        upgrade_apart(settings)
     asyncio.run(make_ready(settings, migrating=embedded))
     app = create_app(replace(settings, port=listener.getsockname()[1]), embedded=embedded)
     if settings.allow_networks is None and not settings.is_production:

@@ -25,7 +25,7 @@ PART_BYTES = 64 * 1024**2  # of Arrow data, before compression
 ROW_GROUP_ROWS = 128 * 1024
 PAGE_ROWS = 4096  # a reader of single rows skips pages without unpacking them
 QUEUE_BATCHES = 8
-QUEUE_BYTES = 24 * 1024**2  # what a row group takes to be written is read meanwhile
+QUEUE_BYTES = 12 * 1024**2  # what a row group takes to be written is read meanwhile
 
 
 @dataclass(frozen=True, slots=True)
