@@ -26,12 +26,23 @@ Emit = Callable[[Answer], Awaitable[None]]
 
 
 class Subscription:
-    """A subscription of one client. `connect` makes the context of an event, `emit` sends its answer."""
+    """A subscription of one client.
+
+    `connect` makes the context of an event. `reading` is the process's: a change that thousands watch must not take
+    every connection to the database, nor the event loop, from whoever asks something else.
+    """
 
     def __init__(
-        self, engine: Engine, hub: Hub, operation: Operation, request: Request, connect: Connect
+        self,
+        engine: Engine,
+        hub: Hub,
+        operation: Operation,
+        request: Request,
+        connect: Connect,
+        reading: asyncio.Semaphore,
     ) -> None:
         self._engine = engine
+        self._reading = reading
         self._hub = hub
         self._operation = operation
         self._request = request
@@ -83,9 +94,10 @@ class Subscription:
 
     async def _tell(self, topic: Topic, job_id: int, emit: Emit) -> tuple[Answer | None, bool]:
         """Send the job as it is; what ends the subscription, and whether nothing more will come."""
-        context = await self._connect()
-        event = context.event = Event(job_id)
-        answer = await self._engine.run(self._operation, self._request, context)
+        async with self._reading:
+            context = await self._connect()
+            event = context.event = Event(job_id)
+            answer = await self._engine.run(self._operation, self._request, context)
         if (
             event.revision is None
         ):  # no such job: a partition, one that is gone, or one that is hidden by now

@@ -23,6 +23,7 @@ from services.progress import Hub
 INIT_SECONDS_MAX = 10.0
 WRITE_SECONDS_MAX = 10.0  # for a message to leave; a client that does not read by then is cut off
 OPERATIONS_MAX = 100  # of one socket at a time
+EVENTS_MAX = 4  # of a process that are read at a time
 QUERIES_MAX = 4  # and of those, queries and mutations that run or wait to be sent; HTTP is for more
 
 Connect = Callable[[str | None], Awaitable[Context]]
@@ -66,6 +67,7 @@ class Service:
     connect: Connect
     sockets: Seats
     subscriptions: Seats
+    reading: asyncio.Semaphore
     init_seconds_max: float = INIT_SECONDS_MAX
     write_seconds_max: float = WRITE_SECONDS_MAX
 
@@ -194,7 +196,9 @@ class Session:
             return operation
         if is_subscription(operation):
             assert self.viewer is not None, "a socket without one has not begun"
-            live = Subscription(service.engine, service.hub, operation, request, self._connect)
+            live = Subscription(
+                service.engine, service.hub, operation, request, self._connect, service.reading
+            )
             try:
                 with service.subscriptions.taken(self.viewer.user_id):
                     return await live.run(emit, self._turn)

@@ -21,6 +21,7 @@ from base.settings import Settings
 from graph.frames import FORBIDDEN, GOING_AWAY, SUBPROTOCOL, Close
 from graph.operations import Engine
 from graph.session import (
+    EVENTS_MAX,
     INIT_SECONDS_MAX,
     WRITE_SECONDS_MAX,
     Connect,
@@ -57,6 +58,7 @@ class Sockets:
             connect,
             Seats(many, "sockets"),
             Seats(many, "subscriptions"),
+            asyncio.Semaphore(EVENTS_MAX),
             init_seconds_max,
             write_seconds_max,
         )
