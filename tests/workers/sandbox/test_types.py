@@ -128,6 +128,20 @@ async def test_so_it_does_by_the_other_contracts(tmp_path: Path, case: str, body
 
 
 @pytest.mark.parametrize("case", CASES)
+async def test_values_that_pandas_moves_stay_what_they_are(tmp_path: Path, case: str) -> None:
+    values, ours, _ = CASES[case]
+    table = pa.table({"c": values, "n": list(range(len(values)))})
+    body = "import pandas as pd\ndf = pd.concat([df.sort_values('n', ascending=False), df[df['n'] == 0]])"
+
+    step = await run_script(tmp_path, body, table, types={"c": ours})
+
+    assert step.error is None
+    assert step.table is not None
+    assert cells(step.table) == [*reversed(cells(table)), cells(table)[0]]
+    assert step.types == {"c": ours, "n": T.INTEGER}
+
+
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("body", [AS_IS, BATCHES, GLOBAL])
 async def test_a_column_without_rows_keeps_its_type(tmp_path: Path, case: str, body: str) -> None:
     values, ours, _ = CASES[case]
