@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import orjson
 import pyarrow as pa
@@ -12,8 +14,12 @@ from base.tables import Column, ColumnType, TableSchema
 from models import DataSource, DataSourceStatus, Job, JobStatus, JobStep, Snapshot, SnapshotStatus
 from services import jobs
 from services.platform import Platform
+from storage.location import Location
+from storage.s3 import S3Store
+from storage.sigv4 import Credentials
 from storage.snapshots.manifest import Manifest
 from tests.factories import make_script_job
+from tests.s3_server import KEY_ID, SECRET, S3Server
 from tests.workers.scripting import (
     ROWS,
     assert_nothing_left,
@@ -228,3 +234,18 @@ def run(df, context):
         assert any("old fashioned" in line.message for line in await lines(job))
         await jobs.cancel_jobs([job.id])
         await work
+
+
+async def test_the_objects_of_a_job_may_be_in_a_bucket(
+    platform: Platform, s3_server: S3Server, tmp_path: Path
+) -> None:
+    location, credentials = Location.parse(s3_server.url()), Credentials(KEY_ID, SECRET)
+    bucket = S3Store(location, credentials, tmp_path / "s3", 2**30)
+    platform = replace(platform, store=bucket)
+    source = await stored_source(platform)
+
+    job = await worked(platform, await make_script_job(source, CLEAN, OLDER))
+
+    snapshot = await derived_of(job)
+    assert len(await rows_of(platform, snapshot, "t")) == 500
+    await assert_nothing_left(platform, job, snapshot)
