@@ -128,19 +128,20 @@ async def measure(here: Place) -> str:
             since = time.perf_counter()
             delays.append(await one(watcher) - since)
             await asyncio.sleep(PAUSE_SECONDS)
-        fans = []
+        fans, spent = [], cpu_seconds(here.pid)
         for number in range(ROUNDS):
             await leases.report(idle, Progress(number + 1, 0))
             since = time.perf_counter()
             arrived = await asyncio.gather(*map(one, sockets))
             fans.append(max(arrived) - since)
             await asyncio.sleep(PAUSE_SECONDS)
+        spent = (cpu_seconds(here.pid) - spent) / (ROUNDS * SUBSCRIBERS)
     client.close()
     cuts = statistics.quantiles(delays, n=100)
     return (
         f"{each / 1024:.0f} KiB each, idle {cpu:.1%} of a core; a change reaches one in "
         f"{statistics.median(delays) * 1000:.1f} ms (p99 {cuts[98] * 1000:.1f}), "
-        f"all {SUBSCRIBERS} in {statistics.median(fans) * 1000:.0f} ms"
+        f"all {SUBSCRIBERS} in {statistics.median(fans) * 1000:.0f} ms, {spent * 1000:.2f} ms of CPU each"
     )
 
 

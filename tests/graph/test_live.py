@@ -5,11 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from base.errors import Internal
 from base.ids import public_id
+from graph.http import GraphQLEndpoint
+from graph.schema import schema
 from models import ApiToken, Job, JobStatus, Membership, Role
+from server.auth import ContextFactory
 from services import access, jobs, leases, progress
 from services.leases import Progress
 from services.platform import Platform
@@ -243,6 +249,26 @@ async def test_an_operation_that_is_wrong_or_too_large_is_refused(
 
     assert message["type"] == "error"
     assert message["payload"][0]["extensions"]["code"] in {"INVALID_INPUT", "QUERY_TOO_COMPLEX"}
+
+
+async def test_over_http_a_subscription_is_refused_with_the_way_to_it(platform: Platform) -> None:
+    person = await make_person()
+    job_id, _ = await running(person.project)
+    endpoint = GraphQLEndpoint(schema, ContextFactory(platform), platform.settings)
+    transport = httpx.ASGITransport(Starlette(routes=[Route("/graphql", endpoint)]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as session:
+        response = await session.post(
+            "/graphql",
+            json={"query": JOB, "variables": {"id": job_id}},
+            headers={
+                "authorization": f"Bearer {person.secret}",
+                "accept": "application/graphql-response+json",
+            },
+        )
+
+    (error,) = response.json()["errors"]
+    assert (response.status_code, error["extensions"]["code"]) == (400, "UNSUPPORTED")
+    assert "graphql-transport-ws" in error["extensions"]["hint"]
 
 
 async def test_nobody_can_subscribe_without_a_socket(platform: Platform) -> None:
