@@ -205,10 +205,14 @@ class ApiConnection:
     base_url: str = strawberry.field(
         description="What the URLs of all resources start with, such as `https://api.example.com/v1`."
     )
-    auth: ApiAuth | None = strawberry.field(default=None, description="Credentials.")
-    headers: JSON | None = strawberry.field(
-        default=None,
-        description="Further headers, by name; their values are kept encrypted, and never shown again.",
+    auth: strawberry.Maybe[ApiAuth | None] = strawberry.field(
+        description="Credentials. An update drops those that are kept where it says null."
+    )
+    headers: strawberry.Maybe[JSON | None] = strawberry.field(
+        description=(
+            "Further headers, by name; their values are kept encrypted, and never shown again. "
+            "An update drops those that are kept where it says null."
+        )
     )
     resources: list[ApiResource] | None = strawberry.field(
         default=None, description="What to read; what is at the base URL itself when left out."
@@ -254,14 +258,21 @@ def given(connection: ConnectionInput) -> Given:
 
 
 def _api(api: ApiConnection) -> ApiGiven:
-    auth: dict[str, Any] | None = None
-    if api.auth is not None and api.auth.bearer is not None:
-        auth = {"bearer": api.auth.bearer.value}
-    elif api.auth is not None and api.auth.api_key is not None:
-        key = api.auth.api_key.value
-        place = None if key.in_ is None else key.in_.value
-        auth = {"api_key": {"name": key.name, "value": key.value, "in": place}}
-    elif api.auth is not None and api.auth.basic is not None:
-        auth = {"basic": asdict(api.auth.basic.value)}
+    said = changes(auth=api.auth, headers=api.headers)
+    auth = _credentials(said.get("auth"))
     resources = None if api.resources is None else [asdict(each) for each in api.resources]
-    return ApiGiven(api.base_url, auth, api.headers, resources)
+    dropped = tuple(name for name, value in said.items() if value is None)
+    return ApiGiven(api.base_url, auth, said.get("headers"), resources, dropped)
+
+
+def _credentials(auth: ApiAuth | None) -> dict[str, Any] | None:
+    if auth is None:
+        return None
+    if auth.bearer is not None:
+        return {"bearer": auth.bearer.value}
+    if auth.api_key is not None:
+        key = auth.api_key.value
+        place = None if key.in_ is None else key.in_.value
+        return {"api_key": {"name": key.name, "value": key.value, "in": place}}
+    assert auth.basic is not None, "exactly one is given"
+    return {"basic": asdict(auth.basic.value)}

@@ -58,12 +58,16 @@ class DatabaseGiven:
 
 @dataclass(frozen=True, slots=True)
 class ApiGiven:
-    """A web API. `auth` is `{bearer}`, `{api_key}` or `{basic}`, `resources` are as `connectors.rest` takes them."""
+    """A web API. `auth` is `{bearer}`, `{api_key}` or `{basic}`, `resources` are as `connectors.rest` takes them.
+
+    `dropped` are those of `auth` and `headers` of which an update keeps nothing.
+    """
 
     base_url: str
     auth: Any = field(default=None, repr=False)
     headers: Any = field(default=None, repr=False)
     resources: Any = None
+    dropped: tuple[str, ...] = ()
 
 
 Given = FileGiven | DatabaseGiven | ApiGiven
@@ -73,12 +77,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A connection that makes sense. `settings` may be shown, `secrets` may not."""
+    """A connection that makes sense. `settings` may be shown, `secrets` may not; those in settings `dropped` go."""
 
     type: DataSourceType
     kind: str
     settings: dict[str, Any]
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    dropped: tuple[str, ...] = ()
 
 
 async def check(platform: Platform, project: Project, given: Given, path: str) -> Checked:
@@ -92,7 +97,7 @@ async def check(platform: Platform, project: Project, given: Given, path: str) -
     _refuse_unstorable(raw, path)
     if isinstance(given, ApiGiven):
         settings, secrets = _located(path, lambda: connectors.parse("rest", raw))
-        return Checked(DataSourceType.API, "rest", settings, secrets)
+        return Checked(DataSourceType.API, "rest", settings, secrets, given.dropped)
     if isinstance(given, FileGiven) and given.url is not None:
         return _file_at(given.url, raw, path)
     if isinstance(given, DatabaseGiven) and given.engine is not DatabaseEngine.SQLITE:

@@ -44,9 +44,9 @@ async def update(
     """Change the given ones of `name`, `metadata`, `connection` (a `Given`), `tables` and the policies.
 
     A new connection replaces the whole old one, but a file without a place is the stored one, and what was said of a
-    file and is not said anew stays. A secret may be left out only where every setting stays the same: a stored secret
-    is never sent to a place that it was not entered for. Whatever changes what is read starts a running sync over, or
-    queues one (`sync`).
+    file and is not said anew stays. A secret may be left out only where every setting stays the same, or where it is
+    dropped: a stored secret is never sent to a place that it was not entered for. Whatever changes what is read starts
+    a running sync over, or queues one (`sync`).
     """
     source = await find(viewer, DataSource, source_id, field="input.id")
     new = _plain(changes)
@@ -182,7 +182,7 @@ def _reconnected(platform: Platform, now: DataSource, checked: Checked) -> dict[
         return new | {"secrets": seal(platform.keyring, now.id, checked.secrets)}
     if (checked.kind, checked.settings) == (now.kind, now.settings):
         return new
-    if checked.type is DataSourceType.FILE:  # no longer one at a URL
+    if checked.type is DataSourceType.FILE or _drops_all(now, checked):  # a file: none at a URL now
         return new | {"secrets": None}
     if now.secrets is not None:
         setting = _SECRET_FIELDS.get(checked.type)
@@ -192,6 +192,12 @@ def _reconnected(platform: Platform, now: DataSource, checked: Checked) -> dict[
             field=f"input.connection.{checked.type.value}" + (f".{setting}" if setting else ""),
         )
     return new
+
+
+def _drops_all(now: DataSource, checked: Checked) -> bool:
+    """Whether the user said of each setting with a stored secret that it goes."""
+    holding = {name for name in ("auth", "headers") if now.settings.get(name)}
+    return checked.type is DataSourceType.API and holding <= set(checked.dropped)
 
 
 def _required(connection: Given | None) -> Given:

@@ -71,3 +71,30 @@ async def test_how_a_source_is_dealt_with_is_told_and_changed(asker: Asker, plac
         assert await refusal(asker, "updateDataSource", id=ids[0], **wrong) == (
             "INVALID_INPUT", field,
         )  # fmt: skip
+
+
+async def test_credentials_of_an_api_are_dropped_where_null_is_said(
+    asker: Asker, place: Place
+) -> None:
+    api = {"baseUrl": "https://api.example.com"}
+    kept = {"auth": {"bearer": "canary-bearer"}, "headers": {"X-Tenant": "canary-tenant"}}
+    done = await do(
+        asker, "connectDataSources", "dataSources { id }",
+        projectId=place.project_id, sources=[{"name": "s", "connection": {"api": api | kept}}], sync=False,
+    )  # fmt: skip
+    source_id = done["dataSources"][0]["id"]
+    shown = "dataSource { connection { hasSecret settings } }"
+
+    for left_out in (api, api | {"auth": None}, api | {"headers": None}):
+        assert await refusal(
+            asker, "updateDataSource", id=source_id, connection={"api": left_out}
+        ) == ("INVALID_INPUT", "input.connection.api.auth")
+    assert (await DataSource.get()).secrets is not None
+    payload = await do(
+        asker, "updateDataSource", shown, id=source_id, sync=False,
+        connection={"api": api | dict.fromkeys(kept)},
+    )  # fmt: skip
+
+    connection = payload["dataSource"]["connection"]
+    assert connection["hasSecret"] is False
+    assert (connection["settings"]["auth"], connection["settings"]["headers"]) == (None, [])

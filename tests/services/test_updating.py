@@ -10,7 +10,7 @@ from base.ids import public_id
 from models import DataSource, Role
 from services import sources
 from services.platform import Platform
-from services.sources import FileGiven, TableGiven
+from services.sources import ApiGiven, FileGiven, TableGiven
 from tests import factories
 from tests.services.places import Place, everything, make_place, put_upload, refused
 from tests.services.test_connecting import POSTGRES, connect_one
@@ -128,6 +128,40 @@ async def test_a_connection_without_a_secret_may_change(platform: Platform) -> N
 
     assert moved.settings["host"] == "new.example.com"
     assert not moved.secrets
+
+
+API = ApiGiven("https://api.example.com", {"bearer": NEW_SECRET})
+OPEN = ApiGiven("https://api.example.com")
+
+
+async def test_the_credentials_of_an_api_can_be_dropped(platform: Platform) -> None:
+    place = await make_place()
+    source = await connect_one(platform, place, API)
+
+    async with refused(InvalidInput, "input.connection.api.auth"):
+        await change(platform, place, source, connection=OPEN)
+    assert await secrets_of(platform, source) == {"bearer": NEW_SECRET}
+    opened = await change(platform, place, source, connection=replace(OPEN, dropped=("auth",)))
+
+    assert opened.settings["auth"] is None
+    assert opened.secrets is None
+    assert await secrets_of(platform, opened) == {}
+
+
+async def test_headers_are_not_dropped_with_the_credentials(platform: Platform) -> None:
+    place = await make_place()
+    source = await connect_one(platform, place, replace(API, headers={"X-Tenant": NEW_SECRET}))
+
+    async with refused(InvalidInput, "input.connection.api.auth"):
+        await change(platform, place, source, connection=replace(OPEN, dropped=("auth",)))
+    async with refused(InvalidInput, "input.connection.api.auth"):
+        await change(platform, place, source, connection=replace(OPEN, dropped=("headers",)))
+    opened = await change(
+        platform, place, source, connection=replace(OPEN, dropped=("auth", "headers"))
+    )
+
+    assert (opened.settings["auth"], opened.settings["headers"]) == (None, [])
+    assert opened.secrets is None
 
 
 async def test_a_file_is_replaced_by_another_of_the_project(platform: Platform) -> None:
