@@ -16,28 +16,29 @@ from datetime import UTC, datetime, timedelta
 from tortoise.expressions import Q
 
 from models import DataSource, Job, JobStatus, Snapshot, SnapshotStatus
-from models.database import transaction
+from models.database import Dialect, transaction
 from services.platform import Platform
 
 GRACE_SECONDS = 3600
-SOURCES_AT_ONCE = 200
+SOURCES_AT_ONCE = 1_000
 SNAPSHOTS_AT_ONCE = 200
 PINNED_MAX = 1_000  # older snapshots of one source that links hold
 _ACTIVE = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.CANCELLING)
 
-# What `_doomed` looks for, coarsely: an old snapshot with as many newer ones as stay. `snapshot_count` never goes down.
-_CANDIDATES = """SELECT s.id FROM data_sources s
+# What `_doomed` looks for, coarsely: of either kind, an old snapshot with as many newer ones as stay; the oldest one
+# tells for all. `snapshot_count` never goes down, so it only tells the sources that are not worth a look.
+_ONE_MAY_GO = """(
+    SELECT COUNT(*) FROM snapshots k
+    WHERE k.data_source_id = s.id AND k.status = 'published' AND k.removed_at IS NULL AND k.is_derived IS {derived}
+      AND k.number > (
+        SELECT MIN(n.number) FROM snapshots n
+        WHERE n.data_source_id = s.id AND n.status = 'published' AND n.removed_at IS NULL AND n.is_derived IS {derived}
+          AND n.published_at < {days_ago} AND n.id <> COALESCE(s.current_snapshot_id, 0))
+  ) >= COALESCE(s.snapshots_kept, CAST($2 AS INTEGER))"""
+_CANDIDATES = """SELECT s.id, ({own} OR {derived}) AS one_may_go FROM data_sources s
 WHERE s.id > $1 AND s.deleted_at IS NULL AND s.snapshot_count > COALESCE(s.snapshots_kept, CAST($2 AS INTEGER))
-  AND EXISTS (
-    SELECT 1 FROM snapshots n
-    WHERE n.data_source_id = s.id AND n.status = 'published' AND n.removed_at IS NULL
-      AND n.published_at < {days_ago} AND n.id <> COALESCE(s.current_snapshot_id, 0)
-      AND (SELECT COUNT(*) FROM snapshots k
-           WHERE k.data_source_id = s.id AND k.status = 'published' AND k.removed_at IS NULL
-             AND k.is_derived = n.is_derived AND k.number > n.number)
-        >= COALESCE(s.snapshots_kept, CAST($2 AS INTEGER)))
 ORDER BY s.id LIMIT $4"""
-_DAYS_AGO = {
+_DAYS_AGO: dict[Dialect, str] = {
     "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now', '-' || COALESCE(s.snapshots_kept_days, $3) || ' days')",
     "postgresql": "now() - COALESCE(s.snapshots_kept_days, CAST($3 AS INTEGER)) * INTERVAL '1 day'",
 }
@@ -68,20 +69,28 @@ async def forget() -> int:
 
 
 async def _sources(platform: Platform) -> AsyncIterator[int]:
-    """Sources that have a snapshot which may go: one statement for `SOURCES_AT_ONCE` of them."""
+    """Sources that have a snapshot which may go: one statement looks at `SOURCES_AT_ONCE`."""
     connection = Snapshot._meta.db  # noqa: SLF001 - Tortoise keeps the connection of the moment there
-    is_sqlite = connection.capabilities.dialect == "sqlite"
-    text = _CANDIDATES.format(days_ago=_DAYS_AGO["sqlite" if is_sqlite else "postgresql"])
-    text = text.replace("$", "?") if is_sqlite else text
+    text = _candidates("sqlite" if connection.capabilities.dialect == "sqlite" else "postgresql")
     settings, last = platform.settings, 0
     while True:
         given = [last, settings.snapshots_kept, settings.snapshots_kept_days, SOURCES_AT_ONCE]
         found = await connection.execute_query_dict(text, given)
         for row in found:
-            yield row["id"]
+            if row["one_may_go"]:
+                yield row["id"]
         if len(found) < SOURCES_AT_ONCE:
             return
         last = found[-1]["id"]
+
+
+def _candidates(dialect: Dialect) -> str:
+    own, derived = (
+        _ONE_MAY_GO.format(derived=which, days_ago=_DAYS_AGO[dialect])
+        for which in ("FALSE", "TRUE")
+    )
+    text = _CANDIDATES.format(own=own, derived=derived)
+    return text.replace("$", "?") if dialect == "sqlite" else text
 
 
 async def _remove(platform: Platform, source_pk: int) -> int:
