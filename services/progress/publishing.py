@@ -79,17 +79,24 @@ class Publisher:
             thread.join(SEND_SECONDS_MAX)
 
     def _run(self) -> None:
-        with asyncio.Runner() as runner:
-            transport = self._make()
-            try:
-                while waiting := self._take():
-                    pause = WINDOW_SECONDS
-                    if not runner.run(_send(transport, waiting)):
-                        pause = PAUSE_SECONDS
-                    with self._changed:
-                        self._changed.wait_for(lambda: self._closing, pause)
-            finally:
-                runner.run(transport.close())
+        try:
+            with asyncio.Runner() as runner:
+                transport = self._make()
+                try:
+                    while waiting := self._take():
+                        pause = WINDOW_SECONDS
+                        if not runner.run(_send(transport, waiting)):
+                            pause = PAUSE_SECONDS
+                        with self._changed:
+                            self._changed.wait_for(lambda: self._closing, pause)
+                finally:
+                    runner.run(transport.close())
+        except Exception:  # noqa: BLE001 - as below
+            _log.exception("hints could not be sent; the next change tries again")
+        finally:
+            with self._changed:
+                if self._thread is threading.current_thread():
+                    self._thread = None
 
     def _take(self) -> dict[int, int]:
         """What waits, as soon as something does; nothing when the thread is to end."""

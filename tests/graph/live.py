@@ -55,8 +55,10 @@ async def live(
     progress.publish_by(chosen)
     try:
         async with serving(app) as url:
-            yield Live(url, sockets, hub)
-            await sockets.stop()
+            try:
+                yield Live(url, sockets, hub)
+            finally:
+                await sockets.stop()
     finally:
         await hub.close()
         progress.stop_publishing()

@@ -131,6 +131,29 @@ async def test_a_way_that_fails_is_tried_again_with_what_comes_next() -> None:
     assert held.sent == ["1:10", "2:10"]
 
 
+async def test_a_way_that_cannot_be_made_is_made_again(caplog: pytest.LogCaptureFixture) -> None:
+    held = Held()
+    held.may.set()
+    ways: list[Transport] = []
+
+    def make() -> Transport:
+        if not ways:
+            ways.append(Deaf())
+            raise ValueError
+        return held
+
+    publisher = Publisher(make)
+    publisher.add(1, 10)
+    await until(lambda: publisher._thread is None)
+    publisher.add(2, 10)
+    publisher.close()
+
+    assert held.sent == ["1:10 2:10"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "hints could not be sent; the next change tries again"
+    ]
+
+
 async def test_a_hint_is_sent_when_the_change_is_committed_and_never_before(
     database: Database, tmp_path: Path
 ) -> None:
