@@ -112,12 +112,11 @@ def run(df):
     step = await run_script(tmp_path, body, TABLE)
 
     assert str(step.error) == "ValueError: cannot (clean/trim.py, line 10)"
-    lines = [text for level, text in step.log if level == "error"]
-    assert lines[:5] == [
+    lines = [text for level, text in step.log if level == "error" and text.strip(" ^~")]
+    assert lines[:4] == [
         "Traceback (most recent call last):",
         '  File "clean/trim.py", line 8, in run',
         "    return rename(df)",
-        "           ^^^^^^^^^^",
         '  File "clean/trim.py", line 4, in rename',
     ]
     assert any(text.startswith('  File "pandas.core.frame", line ') for text in lines)

@@ -66,7 +66,9 @@ def run(df, context):
         context.logger.exception("caught")
     return df
 """
-    assert await log_of(tmp_path, body) == [
+    lines = await log_of(tmp_path, body)
+
+    assert [line for line in lines if line[1].strip(" ^~")] == [
         ["warning", "UserWarning: old"],
         ["warning", "habit (clean/trim.py, line 3)"],
         ["debug", "d 1"],
@@ -79,7 +81,6 @@ def run(df, context):
         ["error", "Traceback (most recent call last):"],
         ["error", '  File "clean/trim.py", line 12, in run'],
         ["error", "    1 / 0"],
-        ["error", "    ~~^~~"],
         ["error", "ZeroDivisionError: division by zero"],
     ]
 
