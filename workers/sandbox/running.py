@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import linecache
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,11 @@ from workers.sandbox.output import Output
 from workers.sandbox.reporting import Reporter, Sender
 
 T = TypeVar("T")
+_CAUSES_MAX = 10
+_ISOLATED = (
+    "Scripts run isolated: without network, other processes, and files but those of Python. Parameters and the other"
+    " tables come by the context; the result is what the script returns."
+)
 
 
 def run_step(channel: Sender, descriptors: tuple[int, ...], order: StepOrder) -> dict[str, Any]:
@@ -72,7 +78,8 @@ class _Step:
             result = self._script.call(lambda: function(*given))
             del given
         del frame
-        output.write(results.arrow(result, self._what, self._warn))
+        output.write(self._arrow(result, self._what))
+        del result
         self._reporter.progress(rows_out=output.rows)
         return output
 
@@ -89,7 +96,7 @@ class _Step:
         nothing = object()
         while (result := self._script.call(lambda: next(made, nothing))) is not nothing:
             what = self._what if not output.tables else f"{self._what}, batch {output.tables + 1}"
-            output.write(results.arrow(result, what, self._warn))
+            output.write(self._arrow(result, what))
             del result
             self._reporter.progress(rows_in=self.rows_in, rows_out=output.rows)
         if not output.tables:
@@ -126,6 +133,10 @@ class _Step:
     def _context(self) -> Context:
         order = self._order
         return Context(order.parameters, order.others, self._read, self._reporter)
+
+    def _arrow(self, result: object, what: str) -> pa.Table:
+        """A result as Arrow data; methods of the script's own types run meanwhile."""
+        return self._script.call(lambda: results.arrow(result, what, self._warn))
 
     def _read(self, table: TableIn) -> pd.DataFrame:
         return frames.frame(reading.read(self._descriptors, table), table.columns)
@@ -188,7 +199,17 @@ class Script:
             ) from error
         if isinstance(error, SystemExit):
             said = f"the script ended itself by {said}; it should return instead"
-        raise ScriptFailed(said) from error
+        raise ScriptFailed(said, hint=_ISOLATED if _is_refused(error) else None) from error
+
+
+def _is_refused(error: BaseException) -> bool:
+    """Whether the system did not let the script do something."""
+    found: BaseException | None = error
+    for _ in range(_CAUSES_MAX):
+        if isinstance(found, OSError) and found.errno in {errno.EPERM, errno.EACCES}:
+            return True
+        found = found and (found.__cause__ or found.__context__)
+    return False
 
 
 def _iterated(made: object, what: str) -> Iterator[object]:

@@ -97,6 +97,39 @@ async def test_a_failure_says_what_and_where(tmp_path: Path, body: str, message:
     assert step.error.message == message
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def run(df): open('/tmp/x', 'w')",
+        "import urllib.request\ndef run(df): urllib.request.urlopen('http://127.0.0.1:1')",
+        "import subprocess\ndef run(df): subprocess.run(['true'])",
+        "def run(df): df.to_parquet('/tmp/x')",
+    ],
+)
+async def test_what_isolation_refuses_is_told_with_its_reason(tmp_path: Path, body: str) -> None:
+    step = await run_script(tmp_path, body, TABLE)
+
+    assert isinstance(step.error, InvalidInput)
+    assert step.error.hint is not None
+    assert step.error.hint.startswith("Scripts run isolated: without network,")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import pandas as pd\nclass D(pd.DataFrame):\n  @property\n  def columns(self): raise ValueError('bad')\ndef run(df): return D({'a': [1]})",
+        "class M(type):\n  def __hash__(self): raise ValueError('bad')\nclass A(metaclass=M): pass\n\ndf['x'] = [A()] * 3\ndf['x'] = df['x'].astype(object)",
+    ],
+)  # fmt: skip
+async def test_a_result_whose_own_methods_fail_is_the_script_s_failure(
+    tmp_path: Path, body: str
+) -> None:
+    step = await run_script(tmp_path, body, TABLE)
+
+    assert isinstance(step.error, InvalidInput)
+    assert step.error.message.startswith("ValueError: bad (clean/trim.py, line ")
+
+
 async def test_a_traceback_shows_the_script_and_no_path_of_the_server(tmp_path: Path) -> None:
     body = """import pandas as pd
 
