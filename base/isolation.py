@@ -15,6 +15,7 @@ import stat
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import threading
 import zoneinfo
 from collections.abc import Collection, Sequence
@@ -69,8 +70,9 @@ class OpenFile:
 class Isolation:
     """What an isolated child may touch beside the Python runtime.
 
-    `opens` come as descriptors; below `folder` it may make, change and remove files and folders, and without one it can
-    create no file at all; `reads` are files and folders; with `network` it may connect to addresses of the internet.
+    `opens` come as descriptors. Below `folder`, where its temporary files go too, it may make, change and remove files
+    and folders; without one it can create no file at all. `reads` are files and folders. With `network` it may connect
+    to addresses of the internet.
     """
 
     opens: tuple[OpenFile, ...] = ()
@@ -184,6 +186,8 @@ def isolate(
     standing = privileges.give_up(
         (*runtime(), *isolation.reads), isolation.folder, network=isolation.network, parent=parent
     )
+    if isolation.folder is not None:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(isolation.folder.absolute())
     privileges.limit_threads(threads, is_counted_apart=standing.is_counted_apart)
     privileges.forbid_new()
     mechanisms = ["limits", "no new privileges", *standing.mechanisms]

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import urlsplit
 
-from base import process
+from base import isolation, process
 from base.settings import Settings
 from models import database, migrate
 from server.wiring import build_platform
@@ -54,9 +54,7 @@ async def examine(settings: Settings, say: Say) -> bool:
             healthy = False
             outcome = f"FAIL  {error}"
         say(f"{name:<16}{outcome}  ({(time.perf_counter() - started) * 1000:.0f} ms)")
-    say(
-        "script sandbox  none  this version runs no scripts; files are parsed in limited child processes"
-    )
+    say(f"script sandbox  {await asyncio.to_thread(isolation.describe)}")
     return healthy
 
 
@@ -106,11 +104,12 @@ async def check_broker(settings: Settings) -> str:
 
 
 async def check_sandbox() -> str:
-    """Start what files are parsed in: a child process with limits."""
+    """Start what scripts run and files are parsed in: an isolated child process."""
     limits = process.Limits(wall_seconds=30, memory_bytes=1024**3, cpu_seconds=10, file_bytes=1)
-    if await process.run(probe_child, limits=limits) != PROBE:
-        raise Unhealthy("a limited child process gave a wrong answer")
-    return "files are parsed in limited child processes; this version runs no scripts"
+    answer = await process.run(probe_child, limits=limits, isolation=process.Isolation())
+    if answer != PROBE:
+        raise Unhealthy("an isolated child process gave a wrong answer")
+    return f"{isolation.level()} isolation of the children that run scripts and parse files"
 
 
 def probe_child() -> bytes:

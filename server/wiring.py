@@ -9,9 +9,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import storage
+from base import process
 from base.credentials import Keyring, generate_key
 from base.net import Guard
-from base.settings import Settings, SettingsError
+from base.settings import Sandbox, Settings, SettingsError
 from services.platform import Platform
 from storage import Credentials, ObjectStore
 
@@ -61,7 +62,8 @@ def keep_secret(path: Path, new_value: str) -> str:
 
 
 def build_platform(settings: Settings) -> Platform:
-    """The platform of prepared settings."""
+    """The platform of prepared settings; from now on this process's children are isolated as they say."""
+    process.allow_limited(settings.sandbox is Sandbox.LIMITED)
     keyring = Keyring(settings.secret_keys)
     store = _store(settings, keyring)
     guard = Guard(allow_networks=settings.effective_allow_networks, deny=_own_services(settings))

@@ -97,6 +97,7 @@ class Completion:
                 file_bytes=FILE_BYTES_MAX,
             ),
             on_message=self._hear,
+            isolation=isolation_of(self._folder, tables),
         )
 
     async def _hear(self, message: TableFinished) -> None:
@@ -264,6 +265,13 @@ class Completion:
             if not _is_put_together(table) or table.parts
             for change in table.merging.changes
         ]
+
+
+def isolation_of(folder: Path, tables: Sequence[FinishTable]) -> process.Isolation:
+    """What the child may touch: the stored parts, and a folder to work in."""
+    parts = [part for table in tables for part in (*table.base, *table.staged, *(table.keys or ()))]
+    paths = [path for part in parts for path in (part.path, part.deletes) if path is not None]
+    return process.Isolation(folder=folder, reads=tuple(paths))
 
 
 def _is_put_together(table: TableState) -> bool:

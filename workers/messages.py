@@ -82,6 +82,12 @@ class ReadOrder:
     rejects_max: int = 0
     rejects: tuple[Rejected, ...] = ()
 
+    @property
+    def stored(self) -> tuple[Path, ...]:
+        """The files of snapshots that are looked into."""
+        known = [table.before for table in self.tables if table.before is not None]
+        return tuple(before.part for before in known if before.part is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:

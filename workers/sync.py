@@ -14,7 +14,7 @@ from models import DataSource
 from services import leases
 from services.leases import CancelRequested, Lease
 from services.platform import Platform
-from services.sources.dialing import connection_of
+from services.sources.dialing import connection_of, isolation_of
 from storage.snapshots.manifest import Manifest
 from workers import publishing
 from workers.completing import FILE_BYTES_MAX, Completed, Completion
@@ -115,6 +115,7 @@ class _Sync:
                 ),
                 on_message=listener.hear,
                 secrets=secrets,
+                isolation=isolation_of(connection, folder, order.stored),
             )
         except PlatformError as error:
             hint = redact(error.hint, secrets) if error.hint else None

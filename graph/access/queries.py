@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import fields
 from importlib.metadata import version
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import strawberry
 
 import connectors
+from base import isolation
 from base.errors import InvalidInput
 from graph.access.types import Team, User
 from graph.context import Info
@@ -29,7 +31,8 @@ class ServerInfo:
 
     version: str = strawberry.field(description="The version of Headwater.")
     sandbox: str = strawberry.field(
-        description="How scripts are held apart from the server: `none`, for this version runs no scripts."
+        description="How scripts and parsers are held apart from the server: `strict`, `limited` or "
+        "`unavailable` (then none runs), and by which mechanisms."
     )
     limits: JSON = strawberry.field(
         description="The limits that requests meet, by name; the unit is in the name."
@@ -68,7 +71,7 @@ class AccessQueries:
         extensions = {suffix for kind in kinds.values() for suffix in kind.extensions}
         return ServerInfo(
             version=version("headwater"),
-            sandbox="none",
+            sandbox=await asyncio.to_thread(isolation.describe),
             limits=JSON(limits | {"pageRows": PAGE_ROWS, "pageRowsMax": PAGE_ROWS_MAX}),
             connection_kinds=sorted(kinds),
             file_extensions=sorted(extensions),

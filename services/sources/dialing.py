@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from base import process
@@ -68,14 +71,33 @@ async def dial(platform: Platform, work: str, connection: Connection) -> Any:
         file_bytes=FILE_BYTES_MAX,
     )
     secrets = tuple(connection.secrets.values())
+    folder = platform.store.scratch() / f"look-{token_hex(8)}"
+    await asyncio.to_thread(folder.mkdir, mode=0o700)
     try:
-        return await process.run(work, connection, limits=limits, secrets=secrets)
+        isolation = isolation_of(connection, folder)
+        return await process.run(
+            work, connection, limits=limits, secrets=secrets, isolation=isolation
+        )
     except PlatformError as error:
         error.message = redact(error.message, secrets)
         error.hint = redact(error.hint, secrets) if error.hint else None
         error.args = (error.message,)
         error.field = None  # a setting of the connection, which need not be in this request's input
         raise
+    finally:
+        await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+
+
+def isolation_of(
+    connection: Connection, folder: Path, stored: Sequence[Path] = ()
+) -> process.Isolation:
+    """What a child that opens a source may touch: its file or the network, never both, and a folder to work in.
+
+    `stored`: files of the source's snapshots, which it reads too.
+    """
+    path = connection.path
+    reads = (*stored, *([path] if path is not None else []))
+    return process.Isolation(folder=folder, reads=reads, network=path is None)
 
 
 def interactive_limits(platform: Platform) -> ReadLimits:

@@ -13,16 +13,29 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from models import DataSource, DataSourceType, Job, JobKind, JobStatus, Snapshot
 from services import jobs
 from services.platform import Platform
+from services.sources.dialing import isolation_of
 from storage.snapshots.manifest import Manifest, StoredTable
 from tests.factories import make_source
-from workers import sync
+from workers import completing, sync
 from workers.engine import Engine, Kind
 
 SYNC_SECONDS_MAX = 240
+
+
+def let_remember(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let the children of syncs keep what a test double has to remember in this folder of the test's."""
+    finishing = completing.isolation_of
+    monkeypatch.setattr(
+        sync,
+        "isolation_of",
+        lambda connection, _, stored: isolation_of(connection, folder, stored),
+    )
+    monkeypatch.setattr(completing, "isolation_of", lambda _, tables: finishing(folder, tables))
 
 
 async def synced(

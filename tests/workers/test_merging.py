@@ -31,7 +31,7 @@ from services.leases import Lease
 from services.platform import Platform
 from tests.factories import make_source
 from tests.workers import dying
-from tests.workers.syncing import SqliteFile, assert_nothing_left, rows_of, table_of
+from tests.workers.syncing import SqliteFile, assert_nothing_left, let_remember, rows_of, table_of
 from workers import completing, engine, sync
 from workers.engine import Engine, Kind
 from workers.messages import PRELOAD
@@ -52,7 +52,8 @@ def _preloaded() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _dying(monkeypatch: pytest.MonkeyPatch) -> None:
+def _dying(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    let_remember(monkeypatch, tmp_path)
     monkeypatch.setattr(sync, "READ", dying.READ)
     monkeypatch.setattr(completing, "FINISH", dying.FINISH)
     monkeypatch.setattr(engine, "BACKOFF_SECONDS", 0.01)

@@ -17,6 +17,7 @@ from tests.factories import make_source
 from tests.workers import odd_sources
 from tests.workers.syncing import (
     assert_nothing_left,
+    let_remember,
     lines_of,
     objects,
     published,
@@ -42,7 +43,8 @@ def database_url(sqlite_url: str) -> str:
 
 
 @pytest.fixture
-def _odd(monkeypatch: pytest.MonkeyPatch) -> None:
+def _odd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    let_remember(monkeypatch, tmp_path)
     monkeypatch.setattr(sync, "READ", "tests.workers.odd_sources:read")
     monkeypatch.setattr(engine, "BACKOFF_SECONDS", 0.01)
 
