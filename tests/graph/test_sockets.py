@@ -277,6 +277,31 @@ async def test_stopping_closes_every_socket(platform: Platform) -> None:
         assert refused.value.response.status_code == 503
 
 
+async def test_a_socket_is_one_line_in_the_log_without_its_secrets(
+    platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    person = await make_person()
+    caplog.set_level("INFO")
+    async with live(platform) as here:
+        headers = {"trace-id": "trace-of-a-client"}
+        url = f"{here.url}?token={person.secret}"
+        async with signed_in(url, person.secret, additional_headers=headers) as client:
+            await client.subscribe("1", "{ nothing }")
+            (error,) = (await client.of("1"))["payload"]
+            response = client.connection.response
+        await gone(here.sockets, 0)
+        with pytest.raises(InvalidStatus):
+            async with opened(here.url, subprotocols=["soap"]):
+                pass
+
+    assert error["extensions"]["traceId"] == "trace-of-a-client"
+    assert response is not None
+    assert response.headers["trace-id"] == "trace-of-a-client"
+    lines = [record for record in caplog.records if record.getMessage() == "socket"]
+    assert [(line.path, line.status) for line in lines] == [("/graphql", 1000), ("/graphql", 400)]  # type: ignore[attr-defined]
+    assert person.secret not in "".join(str(vars(record)) for record in caplog.records)
+
+
 LOGS = "subscription ($id: ID!) { job(id: $id) { status progress { rowsDone } logs(first: 200) { lines { message } } } }"
 
 
