@@ -14,6 +14,8 @@ from base.tables import TableSchema
 from connectors import since
 from services.platform import Platform
 from storage.snapshots.manifest import Cursor, LocalPart, Manifest, Part, StoredFile, StoredTable
+from storage.snapshots.modes import SyncMode
+from storage.snapshots.rows import local_part
 from storage.store import ObjectStore
 from workers import receipts
 from workers.listening import adopt
@@ -73,17 +75,13 @@ class Completion:
     def _needs_child(self, table: TableState) -> bool:
         if table.table is None:
             return False
-        before = self._before(table)
+        before = self._base.table(table)
         if not _is_put_together(table):
             return not _is_as_before(table, before)
         is_described = before is not None and before.profile is not None
         return bool(
             table.parts or table.has_keys or table.merging.since is None or not is_described
         )
-
-    def _before(self, table: TableState) -> StoredTable | None:
-        """What is stored of a table and read with the same choices."""
-        return self._base.table(table)
 
     async def _run_child(self, tables: tuple[FinishTable, ...]) -> None:
         settings = self._platform.settings
@@ -104,7 +102,7 @@ class Completion:
         self._finished[message.index] = message
 
     async def _order(self, index: int, table: TableState) -> FinishTable:
-        before = self._before(table)
+        before = self._base.table(table)
         merging = table.merging
         is_together = _is_put_together(table)
         base = before.parts if before is not None and is_together else ()
@@ -128,19 +126,12 @@ class Completion:
         found: list[LocalPart] = []
         for start in range(0, len(parts), FILES_AT_ONCE):
             some = parts[start : start + FILES_AT_ONCE]
-            found += await asyncio.gather(*(self._local_part(part) for part in some))
+            found += await asyncio.gather(*(local_part(self._store, part) for part in some))
         return tuple(found)
-
-    async def _local_part(self, part: Part) -> LocalPart:
-        path = await self._store.local_path(part.key)
-        if part.deletes is None:
-            return LocalPart(path, part.rows)
-        deletes = await self._store.local_path(part.deletes.key)
-        return LocalPart(path, part.rows, deletes, part.deletes.rows)
 
     def _schema(self, table: TableState) -> TableSchema:
         """The table's columns: without a new row they are those stored."""
-        before = self._before(table)
+        before = self._base.table(table)
         assert table.table is not None
         if not _is_put_together(table) or before is None:
             return table.table
@@ -149,7 +140,7 @@ class Completion:
         return table.merging.table
 
     async def _stored(self, index: int, table: TableState) -> StoredTable:
-        before, done = self._before(table), self._finished.get(index)
+        before, done = self._base.table(table), self._finished.get(index)
         is_together = _is_put_together(table)
         profile = before.profile if before is not None else None
         if done is None:
@@ -196,7 +187,7 @@ class Completion:
         column, value = table.merging.cursor_column, table.cursor
         if column is None:
             return None
-        before = self._before(table)
+        before = self._base.table(table)
         if table.merging.since is not None and before is not None and before.cursor is not None:
             schema = self._schema(table)
             kind = next(each.type for each in schema.columns if each.name == column)
@@ -223,7 +214,7 @@ class Completion:
         for index, table in enumerate(self._state.tables):
             if table.table is None:
                 continue
-            now, before = next(stored), self._before(table)
+            now, before = next(stored), self._base.table(table)
             books.append(self._books(index, table, now, before))
             if before is not None:
                 seen.add(id(before))
@@ -285,7 +276,7 @@ def _is_as_before(table: TableState, before: StoredTable | None) -> bool:
         return False
     columns = [(each.name, each.type) for each in table.table.columns]
     return (
-        table.plan.mode != "merge"  # rows with the same key may have come
+        table.plan.mode is not SyncMode.MERGE  # rows with the same key may have come
         and columns == [(each.name, each.type) for each in before.table.columns]
         and [(part.rows, part.sha256) for part in table.parts]
         == [(part.rows, part.sha256) for part in before.parts]

@@ -16,6 +16,7 @@ from base.process import Channel
 from base.tables import ColumnType
 from storage.snapshots import compact, evolve, merge, profile
 from storage.snapshots.manifest import LocalPart, Part, StoredFile
+from storage.snapshots.modes import SyncMode
 from workers.messages import FinishedPart, FinishOrder, FinishTable, NewFile, TableFinished
 
 
@@ -62,7 +63,7 @@ class _Finisher:
         combined = self._combined(items, base_count)
         items = self._with_vectors(items, combined)
         items = [item for item in items if item.part.live_rows]
-        if table.mode != "full":
+        if table.mode is not SyncMode.FULL:
             items = self._compacted(items)
         return TableFinished(
             table.index,
@@ -76,15 +77,14 @@ class _Finisher:
 
     def _combined(self, items: Sequence[_Item], base_count: int) -> merge.Combined:
         table = self._table
-        if table.mode == "full":
+        if table.mode is SyncMode.FULL:
             return merge.Combined((), 0, 0, 0, 0)
         return merge.combine(
             [item.local for item in items[:base_count]],
             [item.local for item in items[base_count:]],
-            mode=merge.Mode(table.mode),
+            mode=table.mode,
             key=table.key,
             cursor=table.cursor_column,
-            since=table.since,
             keys=table.keys,
             is_whole=table.since is None,
             folder=self._folder,

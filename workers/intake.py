@@ -13,6 +13,7 @@ from base.tables import ColumnType, TableSchema
 from connectors import bounds, since
 from connectors.connector import Connector, Increment, Reading, StoredColumn
 from storage.snapshots import evolve
+from storage.snapshots.modes import SyncMode
 from workers.messages import Before, TableEvolved, TableOrder
 
 LOOKBACK_SECONDS = 60  # of a cursor of timestamps: transactions that commit late
@@ -119,7 +120,7 @@ class Intake:
         return column
 
     def _key(self) -> tuple[str, ...]:
-        if self._order.plan.mode != "merge":
+        if self._order.plan.mode is not SyncMode.MERGE:
             return ()
         table = self.reading.table
         key = self._order.selection.key or table.primary_key
@@ -141,7 +142,7 @@ class Intake:
         before, table = self.before, self.reading.table
         if before is None or before.table.schema != table.schema:  # a selection need not name it
             return False
-        return self._order.plan.mode != "merge" or before.key == self.key
+        return self._order.plan.mode is not SyncMode.MERGE or before.key == self.key
 
     def _has_same_cursor(self, before: Before) -> bool:
         """Whether the stored cursor still says which rows are new; the values of another type have another order."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from base.tables import ColumnType, TableSchema
 from connectors.connector import Connection, Reject, Selection
 from storage.snapshots.manifest import Cursor, LocalPart, Part
+from storage.snapshots.modes import SyncMode
 
 READ = "workers.reading:read"
 FINISH = "workers.finishing:finish"
@@ -23,14 +24,12 @@ PRELOAD = (
     "connectors.rest.connector",
 )  # what the children's fork server imports once
 
-Mode = Literal["full", "append", "merge"]  # values of `services.sources.selections.SyncMode`
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How one table is synced, as the user chose it. `lookback_seconds` None is the usual one of the cursor's type."""
 
-    mode: Mode = "full"
+    mode: SyncMode = SyncMode.FULL
     cursor_column: str | None = None
     finds_deletes: bool = False
     lookback_seconds: int | None = None
@@ -38,7 +37,7 @@ class Plan:
     @property
     def is_incremental(self) -> bool:
         """Whether rows that are stored stay."""
-        return self.mode != "full"
+        return self.mode is not SyncMode.FULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +229,7 @@ class FinishTable:
 
     index: int
     table: TableSchema
-    mode: Mode
+    mode: SyncMode
     parts: tuple[Part, ...]
     base: tuple[LocalPart, ...]
     staged: tuple[LocalPart, ...]

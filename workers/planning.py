@@ -9,6 +9,7 @@ from typing import Any
 from connectors.connector import Selection
 from models import DataSource, Snapshot
 from storage.snapshots.manifest import Manifest, StoredTable
+from storage.snapshots.modes import SyncMode
 from workers.messages import Plan
 from workers.state import SyncState, TableState
 
@@ -83,7 +84,7 @@ def _table(value: Mapping[str, Any]) -> TableState:
         tuple(value.get("primary_key") or ()),
     )
     plan = Plan(
-        value.get("mode") or "full",
+        SyncMode(value.get("mode") or SyncMode.FULL),
         value.get("cursor_column"),
         bool(value.get("detect_deletes")),
         value.get("lookback_seconds"),

@@ -10,6 +10,7 @@ from base.tables import TableSchema
 from connectors.connector import Reject, Selection
 from services.leases import Progress
 from storage.snapshots.manifest import Part, StoredFile
+from storage.snapshots.modes import SyncMode
 from workers.messages import Before, Plan, Rejected, TableOrder
 
 
@@ -122,7 +123,7 @@ class TableState:
                 "selection": Selection(**selection | names),
                 "table": TableSchema.from_json(table) if table else None,
                 "parts": [Part(**part) for part in value["parts"]],
-                "plan": Plan(**value["plan"]),
+                "plan": Plan(**value["plan"] | {"mode": SyncMode(value["plan"]["mode"])}),
                 "merging": Merging.from_json(value["merging"]),
                 "keys": [Part(**part) for part in value["keys"]],
                 "rejects": [StoredFile(**file) for file in value["rejects"]],

@@ -6,9 +6,10 @@ from services.sources.connecting import Connected, SourceGiven, connect
 from services.sources.connections import ApiGiven, DatabaseEngine, DatabaseGiven, FileGiven, Given
 from services.sources.dialing import connection_of
 from services.sources.sealing import rotate_secrets
-from services.sources.selections import SyncMode, TableGiven
+from services.sources.selections import TableGiven
 from services.sources.syncing import cleanup, start_sync
 from services.sources.updating import Updated, update
+from storage.snapshots.modes import SyncMode
 
 __all__ = [
     "ApiGiven",

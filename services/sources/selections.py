@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from base.errors import InvalidInput
 from services import values
+from storage.snapshots.modes import SyncMode
 
 SELECTIONS_MAX = 1_000  # tables of one source
 COLUMNS_MAX = 2_000  # of one selected table
 KEY_COLUMNS_MAX = 32  # of one table
 IDENTIFIER_CHARS_MAX = 1_000  # of a table's, schema's or column's name
 LOOKBACK_SECONDS_MAX = 366 * 24 * 3600
-
-
-class SyncMode(StrEnum):
-    """What a sync does with the rows that are stored already; a selection keeps the value."""
-
-    FULL = "full"
-    APPEND = "append"
-    MERGE = "merge"
 
 
 @dataclass(frozen=True, slots=True)

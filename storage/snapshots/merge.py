@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,17 +29,11 @@ from storage.snapshots.cells import MACROS
 from storage.snapshots.engine import locked
 from storage.snapshots.manifest import LocalPart
 from storage.snapshots.matching import Merge
+from storage.snapshots.modes import SyncMode
 from storage.snapshots.relations import ROW_BITS, Places, Relation, column_names
 
 _WRITING_THREADS = 4  # most of the time they wait for the disk
 _SETTINGS = ("set preserve_insertion_order = false",)  # rows are named by place
-
-
-class Mode(StrEnum):
-    """What a new row does to the stored ones. APPEND only adds; MERGE puts it in the place of the row with its key."""
-
-    APPEND = "append"
-    MERGE = "merge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +65,9 @@ def combine(
     base: Sequence[LocalPart],
     staged: Sequence[LocalPart],
     *,
-    mode: Mode,
+    mode: SyncMode,
     key: Sequence[str],
     cursor: str | None,
-    since: str | None,
     keys: Sequence[LocalPart] | None,
     is_whole: bool,
     folder: Path,
@@ -87,12 +79,11 @@ def combine(
     MERGE: of staged rows with one key the last wins, by `cursor` (no value is the oldest), then by the order read; a
     row that equals the stored one is dropped (unchanged), any other takes its place. With `is_whole`, stored rows whose
     key was not read are deleted; with `keys` (files of the key columns) those whose key is in none of the files.
-    APPEND: of n equal stored and m equal staged rows min(n, m) staged ones are dropped. `since` bounds nothing here: a
+    APPEND: of n equal stored and m equal staged rows min(n, m) staged ones are dropped. A
     staged row equals only stored ones with its own cursor. `cursor_type` orders decimals that are stored as text.
 
     Raises InvalidInput for a key without a value, QueryTooComplex where memory does not do, StorageFull.
     """
-    del since
     folder.mkdir(parents=True, exist_ok=True)
     base_parts, staged_parts, key_parts = (
         [part for part in parts if part.live_rows] for parts in (base, staged, keys or ())
@@ -101,7 +92,7 @@ def combine(
     if not filled:
         return Combined((), 0, 0, 0, 0)
     outcome = None
-    if mode is Mode.MERGE and keys is None and not (is_whole and base_parts):
+    if mode is SyncMode.MERGE and keys is None and not (is_whole and base_parts):
         outcome = probing.run(base_parts, staged_parts, key, cursor, cursor_type, memory_bytes)
     if outcome is None:
         macros = MACROS if cursor_type is ColumnType.DECIMAL else ()
@@ -109,7 +100,7 @@ def combine(
             columns = column_names(filled)
             older = Relation(connection, "base", base_parts, columns)
             newer = Relation(connection, "new", staged_parts, columns)
-            if mode is Mode.APPEND:
+            if mode is SyncMode.APPEND:
                 outcome = appending.run(connection, older, newer, cursor)
             else:
                 known = None if keys is None else _keys(connection, key_parts, key)

@@ -83,7 +83,7 @@ class Rows:
         keys = tuple((part.key, part.deletes.key if part.deletes else None) for part in parts)
         found = self._local.get(keys)
         if found is None or not store.is_local:  # a copy in a cache may be gone again
-            found = [await _local_part(store, part) for part in parts]
+            found = [await local_part(store, part) for part in parts]
             self._local[keys] = found
             if len(self._local) > TABLES_KNOWN_MAX:
                 self._local.popitem(last=False)
@@ -96,7 +96,8 @@ class Rows:
                 opened.close()
 
 
-async def _local_part(store: ObjectStore, part: Part) -> LocalPart:
+async def local_part(store: ObjectStore, part: Part) -> LocalPart:
+    """A part as local files, with what says which of its rows are gone; raises NotFound where one is missing."""
     path = await store.local_path(part.key)
     if part.deletes is None:
         return LocalPart(path, part.rows)

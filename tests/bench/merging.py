@@ -11,7 +11,8 @@ import duckdb
 import pyarrow.parquet as pq
 
 from storage.snapshots.manifest import LocalPart
-from storage.snapshots.merge import Mode, combine
+from storage.snapshots.merge import combine
+from storage.snapshots.modes import SyncMode
 from storage.snapshots.writer import PartWriter
 from tests.bench import peers
 
@@ -69,7 +70,7 @@ def main() -> None:
             out.mkdir()
             started = time.perf_counter()
             combined = combine(
-                base, staged, mode=Mode.MERGE, key=["id"], cursor="at", since=None, keys=None,
+                base, staged, mode=SyncMode.MERGE, key=["id"], cursor="at", keys=None,
                 is_whole=False, folder=out, memory_bytes=MEMORY_BYTES,
             )  # fmt: skip
             ours.append(time.perf_counter() - started)

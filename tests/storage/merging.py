@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from base.tables import ColumnType
 from storage.snapshots import vectors
 from storage.snapshots.manifest import LocalPart
-from storage.snapshots.merge import Combined, Mode, combine
+from storage.snapshots.merge import Combined, combine
+from storage.snapshots.modes import SyncMode
 from tests.storage import tables
 
 MEMORY_BYTES = 256 * 1024**2
@@ -27,7 +28,7 @@ def combined(
     staged: Sequence[LocalPart],
     folder: Path,
     *,
-    mode: Mode = Mode.MERGE,
+    mode: SyncMode = SyncMode.MERGE,
     key: Sequence[str] = ("k",),
     cursor: str | None = None,
     keys: Sequence[LocalPart] | None = None,
@@ -42,7 +43,6 @@ def combined(
         mode=mode,
         key=key,
         cursor=cursor,
-        since=None,
         keys=keys,
         is_whole=is_whole,
         folder=folder,

@@ -7,12 +7,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from storage.snapshots.merge import Mode, combine
+from storage.snapshots.merge import combine
+from storage.snapshots.modes import SyncMode
 from tests.storage import tables
 
 
-@pytest.mark.parametrize("mode", Mode)
-def test_more_rows_than_memory_holds_go_through_the_folder(tmp_path: Path, mode: Mode) -> None:
+@pytest.mark.parametrize("mode", [SyncMode.APPEND, SyncMode.MERGE])
+def test_more_rows_than_memory_holds_go_through_the_folder(tmp_path: Path, mode: SyncMode) -> None:
     rows = 300_000
     data = pa.table(
         {"k": list(range(rows)), "v": [f"a text of some length, no {n}" for n in range(rows)]}
@@ -26,13 +27,12 @@ def test_more_rows_than_memory_holds_go_through_the_folder(tmp_path: Path, mode:
         mode=mode,
         key=["k"],
         cursor=None,
-        since=None,
         keys=None,
-        is_whole=mode is Mode.MERGE,
+        is_whole=mode is SyncMode.MERGE,
         folder=tmp_path / "out",
         memory_bytes=48 * 1024**2,
     )
 
-    deleted = 1 if mode is Mode.MERGE else 0
+    deleted = 1 if mode is SyncMode.MERGE else 0
     assert (done.inserted, done.updated) == (0, 0)
     assert (done.unchanged, done.deleted) == (rows - 1, deleted)

@@ -5,11 +5,12 @@ import orjson
 from base.tables import Column, ColumnType, TableSchema
 from connectors.connector import Reject, Selection
 from storage.snapshots.manifest import Part, StoredFile
+from storage.snapshots.modes import SyncMode
 from workers.messages import Plan, Rejected, TableOrder
 from workers.state import Merging, SyncState, TableState
 
 ORDERS = TableSchema("orders", (Column("id", ColumnType.INTEGER),), schema="shop", row_estimate=100)
-MERGE = Plan("merge", "at", finds_deletes=True, lookback_seconds=5)
+MERGE = Plan(SyncMode.MERGE, "at", finds_deletes=True, lookback_seconds=5)
 REJECT = Reject(7, "at", "is no time", "x,y")
 
 
