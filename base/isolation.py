@@ -225,7 +225,8 @@ def _rules(isolation: Isolation, reads: Sequence[Path]) -> landlock.Ruleset:
 def _filter(machine: seccomp.Machine, isolation: Isolation) -> None:
     creates, dials = isolation.folder is not None, isolation.network
     allowed = seccomp.rules(os.getpid(), creates=creates, dials=dials)
-    seccomp.install(seccomp.compile_filter(machine, allowed))
+    pretended = seccomp.pretended(creates=creates)
+    seccomp.install(seccomp.compile_filter(machine, allowed, pretended))
 
 
 @cache

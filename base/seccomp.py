@@ -10,7 +10,7 @@ import ctypes
 import errno
 import platform
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 LOW_WORD = 0xFFFFFFFF
@@ -51,7 +51,7 @@ timerfd_settime 286 86, timerfd_gettime 287 87, socketpair 53 199, sendto 44 206
 sendmsg 46 211, recvmsg 47 212, getsockopt 55 209, setsockopt 54 208, getsockname 51 204,
 getpeername 52 205, shutdown 48 210, mkdir 83 -, mkdirat 258 34, unlink 87 -, unlinkat 263 35,
 rmdir 84 -, rename 82 -, renameat 264 38, renameat2 316 276, truncate 76 45, socket 41 198,
-connect 42 203, sendmmsg 307 269, recvmmsg 299 243, openat2 437 437
+connect 42 203, sendmmsg 307 269, recvmmsg 299 243, openat2 437 437, chmod 90 -, fchmod 91 52, fchmodat 268 53
 """
 
 
@@ -129,6 +129,9 @@ getsockname getpeername shutdown
 """
 _WITH_A_FOLDER = "mkdir mkdirat unlink unlinkat rmdir rename renameat renameat2 truncate flock"
 _WITH_A_NETWORK = "connect sendto sendmsg sendmmsg recvmsg recvmmsg setsockopt"
+# What unpacks a library of its own sets the file's mode first. It is told that this worked, and nothing is changed:
+# Landlock asks nobody who sets a mode, so that the call itself would reach every file of the server's user.
+_PRETENDED = ("chmod", "fchmod", "fchmodat")
 _UNKNOWN = ("clone3", "openat2")  # the C library then takes `clone` and `openat`, whose flags show
 
 
@@ -168,8 +171,15 @@ def rules(pid: int, *, creates: bool, dials: bool) -> dict[str, tuple[Check, ...
     return found
 
 
-def compile_filter(machine: Machine, allowed: Mapping[str, tuple[Check, ...]]) -> bytes:
-    """The kernel's program for these rules."""
+def pretended(*, creates: bool) -> tuple[str, ...]:
+    """The calls that are told they worked, and did nothing."""
+    return _PRETENDED if creates else ()
+
+
+def compile_filter(
+    machine: Machine, allowed: Mapping[str, tuple[Check, ...]], pretended: Sequence[str] = ()
+) -> bytes:
+    """The kernel's program for these rules; `pretended` calls do nothing and answer that they worked."""
     program = [
         _step(_LOAD, _MACHINE_AT),
         _step(_EQUAL, machine.audit, 1, 0),
@@ -182,11 +192,13 @@ def compile_filter(machine: Machine, allowed: Mapping[str, tuple[Check, ...]]) -
         if name in machine.calls:
             body = _checked(checks)
             program += [_step(_EQUAL, machine.calls[name], 0, len(body)), *body]
-    for name in _UNKNOWN:
-        program += [
-            _step(_EQUAL, machine.calls[name], 0, 1),
-            _step(_RETURN, _ERRNO | errno.ENOSYS),
-        ]
+    for names, answer in ((_UNKNOWN, errno.ENOSYS), (pretended, 0)):
+        for name in names:
+            if name in machine.calls:
+                program += [
+                    _step(_EQUAL, machine.calls[name], 0, 1),
+                    _step(_RETURN, _ERRNO | answer),
+                ]
     program.append(_step(_RETURN, _ERRNO | errno.EPERM))
     assert len(program) <= _INSTRUCTIONS_MAX
     return b"".join(program)

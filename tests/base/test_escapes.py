@@ -150,16 +150,16 @@ def test_a_folder_to_work_in_opens_no_other_and_holds_files_only(
 
     outside = server.attack(attack, *args, isolation=isolation)
 
-    assert outside["outcome"] in REFUSED
+    assert outside["outcome"] in REFUSED or attack == "change_mode"
     assert tree(server.folder) == before
     assert server.attack("create", work / "file", isolation=isolation)["outcome"] == "through"
     if attack in special:
         inside = server.attack(attack, work / "new", *args[1:], isolation=isolation)
         assert inside["outcome"] in REFUSED
-    mode = server.attack("change_mode", work / "file", isolation=isolation)
-    assert mode["outcome"] == "EPERM"
+    # It is told that the mode was set.
+    server.attack("change_mode", work / "file", isolation=isolation)
     assert sorted(path.name for path in work.iterdir()) == ["file"]
-    assert stat.S_IMODE((work / "file").stat().st_mode) & 0o6000 == 0
+    assert stat.S_IMODE((work / "file").stat().st_mode) & 0o7111 == 0
 
 
 def test_a_folder_to_work_in_lets_files_come_and_go(server: Server) -> None:

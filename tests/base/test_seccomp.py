@@ -64,6 +64,18 @@ def test_every_number_that_is_not_on_the_list_is_refused(
 
 
 @pytest.mark.parametrize("name", MACHINES)
+def test_setting_a_mode_is_pretended_where_files_can_be_made(name: str) -> None:
+    machine = MACHINES[name]
+    number = machine.calls["fchmodat"]
+    for creates, expected in ((True, 0x00050000), (False, REFUSE)):
+        allowed = seccomp.rules(PID, creates=creates, dials=False)
+        pretended = seccomp.pretended(creates=creates)
+        program = seccomp.compile_filter(machine, allowed, pretended)
+
+        assert decide(program, number, machine.audit) == expected
+
+
+@pytest.mark.parametrize("name", MACHINES)
 def test_another_machine_s_calls_end_the_process(name: str) -> None:
     program, audit = script(name)
     others = [*OTHER_MACHINES, *(each.audit for each in MACHINES.values() if each.audit != audit)]

@@ -178,7 +178,11 @@ async def test_a_malformed_file_is_a_table_or_an_error_with_words(
     limits = process.Limits(wall_seconds=60, memory_bytes=2 * 1024**3)
 
     found: dict[str, str] = await process.run(
-        "tests.connectors.files.malformed:outcomes", tmp_path, suffix, limits=limits
+        "tests.connectors.files.malformed:outcomes",
+        tmp_path,
+        suffix,
+        limits=limits,
+        isolation=process.Isolation(folder=tmp_path),
     )
 
     assert len(found) > 50
@@ -245,12 +249,13 @@ async def test_a_bomb_is_refused_or_defused(tmp_path: Path, name: str) -> None:
     suffix, make, message = BOMBS[name]
     made = connection(write(tmp_path / f"bomb.{suffix}", make()))
     limits = process.Limits(wall_seconds=60, memory_bytes=1024**3)
+    isolation = process.Isolation(folder=tmp_path)
 
     if message == "read":
-        assert await process.run("connectors:tables", made, limits=limits)
+        assert await process.run("connectors:tables", made, limits=limits, isolation=isolation)
         return
     with pytest.raises(PlatformError) as refused:
-        await process.run("connectors:tables", made, limits=limits)
+        await process.run("connectors:tables", made, limits=limits, isolation=isolation)
     assert refused.value.message.startswith(message)
     assert not isinstance(refused.value, ChildDied)
 
@@ -267,12 +272,15 @@ async def test_a_pdf_that_outgrows_its_child_ends_with_it(
     tmp_path: Path, content: Callable[[], bytes], limits: process.Limits, words: str
 ) -> None:
     made = connection(write(tmp_path / "bomb.pdf", content()))
+    isolation = process.Isolation(folder=tmp_path)
 
     with pytest.raises(PlatformError) as refused:
-        await process.run("connectors:tables", made, limits=limits)
+        await process.run("connectors:tables", made, limits=limits, isolation=isolation)
     assert words in refused.value.message
     assert refused.value.retryable is False
 
     good = connection(write(tmp_path / "good.pdf", GOOD["pdf"]()))
-    (table,) = await process.run("connectors:tables", good, limits=process.Limits(60))
+    (table,) = await process.run(
+        "connectors:tables", good, limits=process.Limits(60), isolation=isolation
+    )
     assert table.row_estimate == 3
