@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from base.errors import InvalidInput, PlatformError
-from base.net import normal_host
+from base.errors import InvalidInput
+from connectors import urls
 
 RESOURCES_MAX = 200
 HEADERS_MAX = 50
@@ -75,17 +75,7 @@ def parse(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 def _base_url(value: Any) -> str:
     text = _text(value, "baseUrl")
     field = "baseUrl"
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise InvalidInput("The base URL is not a URL.", field=field) from error
-    if parts.scheme not in {"http", "https"} or not host:
-        raise InvalidInput(
-            "The base URL starts with https:// or http://, and a host.",
-            hint="For example https://api.example.com/v1.",
-            field=field,
-        )
+    parts, origin = urls.checked(text, field, hint="For example https://api.example.com/v1.")
     if parts.username is not None or parts.password is not None:
         raise InvalidInput(
             "The base URL holds a user name, which would be shown with it.",
@@ -98,14 +88,7 @@ def _base_url(value: Any) -> str:
             hint="Put a query into the params of the resources, a key into auth.apiKey.",
             field=field,
         )
-    if re.search(r"[\s\\\x00-\x1f\x7f]", text) or port == 0:
-        raise InvalidInput("The base URL is not a URL.", field=field)
-    try:
-        name = normal_host(f"[{host}]" if ":" in host else host)
-    except PlatformError as error:
-        raise InvalidInput(error.message, hint=error.hint, field=field) from error
-    shown = f"[{name}]" if ":" in name else name
-    return f"{parts.scheme}://{shown}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
+    return f"{origin}{parts.path.rstrip('/')}"
 
 
 def _headers(value: Any) -> tuple[list[str], dict[str, str]]:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import connectors
-from base.errors import Conflict, ConnectionFailed, InvalidInput, PlatformError, Unsupported
-from base.net import normal_host
+from base.errors import Conflict, ConnectionFailed, InvalidInput, Unsupported
+from connectors import urls
 from connectors.connector import Family
 from models import DataSource, Upload
 from models.database import transaction
@@ -297,18 +297,5 @@ async def _take(source: DataSource, got: Fetched) -> None:
 def _shown(url: str) -> tuple[str, str]:
     """What may be seen of a URL, and its path; raises InvalidInput for one that is not of the web."""
     hint = "Give a URL like https://data.example.com/files/cities.csv."
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise InvalidInput("This is not a URL.", hint=hint, field="url") from error
-    if parts.scheme not in {"http", "https"}:
-        raise InvalidInput("Only http:// and https:// URLs are read.", hint=hint, field="url")
-    if "\\" in url or any(sign.isspace() or not sign.isprintable() for sign in url):
-        raise InvalidInput("The URL has blanks, backslashes or control characters.", field="url")
-    try:
-        name = normal_host(f"[{host}]" if ":" in host else host)
-    except PlatformError as error:
-        raise InvalidInput(error.message, hint=error.hint, field="url") from error
-    shown = f"[{name}]" if ":" in name else name
-    return f"{parts.scheme}://{shown}{f':{port}' if port else ''}{parts.path}", parts.path
+    parts, origin = urls.checked(url, "url", hint=hint)
+    return f"{origin}{parts.path}", parts.path
