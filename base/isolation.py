@@ -183,9 +183,17 @@ def isolate(
         rules = _rules(isolation, reads)
     if machine is None:
         missing.append("seccomp on this processor")
-    standing = privileges.give_up(
-        (*runtime(), *isolation.reads), isolation.folder, network=isolation.network, parent=parent
-    )
+    try:
+        standing = privileges.give_up(
+            (*runtime(), *isolation.reads),
+            isolation.folder,
+            network=isolation.network,
+            parent=parent,
+        )
+    except OSError as error:  # half of them may be gone: there is no way back or on
+        raise SandboxUnavailable(
+            f"This machine cannot isolate the work: {error}.", hint=_HINT
+        ) from error
     if isolation.folder is not None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(isolation.folder.absolute())
     privileges.limit_threads(threads, is_counted_apart=standing.is_counted_apart)
@@ -212,7 +220,7 @@ def _rules(isolation: Isolation, reads: Sequence[Path]) -> landlock.Ruleset:
         rules.allow(path, landlock.READ)
     rules.allow(Path(os.devnull), landlock.READ | landlock.Right.WRITE_FILE)
     rules.allow(_GROUPS, landlock.Right.READ_FILE)
-    if _GROUP.exists():
+    if _is_readable(_GROUP):
         rules.allow(_GROUP, landlock.Right.READ_FILE)
         os.open(
             _GROUP, os.O_PATH | os.O_CLOEXEC
@@ -243,12 +251,16 @@ def runtime() -> tuple[Path, ...]:
     }
     for prefix in {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}:
         found |= {Path(prefix, name) for name in ("lib", "lib64", "pyvenv.cfg")}
-    whole = {path.resolve() for path in found if path.exists()}
+    whole = {path.resolve() for path in found if _is_readable(path)}
     for entry in {Path(__file__).parents[1], *(Path(path) for path in sys.path if path)}:
         folder = entry.resolve()
-        if not any(folder.is_relative_to(path) for path in whole):
+        if _is_readable(folder) and not any(folder.is_relative_to(path) for path in whole):
             found |= _packages(folder)
-    return tuple(sorted({path for path in found if path.exists()}))
+    return tuple(sorted(path for path in found if _is_readable(path)))
+
+
+def _is_readable(path: Path) -> bool:
+    return os.access(path, os.R_OK)
 
 
 def _packages(folder: Path) -> set[Path]:

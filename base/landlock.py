@@ -71,10 +71,10 @@ class Ruleset:
         self.descriptor = self._call(_CREATE, attributes, ctypes.c_size_t(len(attributes)))
 
     def allow(self, path: Path, rights: Right) -> None:
-        """Allow this below a folder, or to a file. A path that does not exist is no rule."""
+        """Allow this below a folder, or to a file. A path that this process could not open itself is no rule."""
         try:
             descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return
         try:
             is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)

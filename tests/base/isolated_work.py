@@ -8,6 +8,7 @@ import io
 import mmap
 import os
 import statistics
+import time
 import zoneinfo
 from typing import Any
 
@@ -24,6 +25,11 @@ from base.process import Channel
 
 def user() -> int:
     return os.getuid()
+
+
+def stay(channel: Channel) -> None:
+    channel.send(os.getpid())
+    time.sleep(3_600)
 
 
 def mapped(descriptor: int) -> pa.Buffer:

@@ -1,7 +1,9 @@
 """An isolated child can do its work; it answers in plain words; and where isolation is missing there is none."""
 
+import asyncio
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -90,6 +92,61 @@ async def test_two_fork_servers_have_modules_of_their_own(server: ForkServer) ->
         assert server._process is None or server._process.pid != other._process.pid
     finally:
         other.stop()
+
+
+# The end
+
+
+async def is_gone(pid: int) -> bool:
+    for _ in range(6_000):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+async def test_cancelling_kills_an_isolated_child_before_it_returns() -> None:
+    pid: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    work = run(
+        isolated_work.stay,
+        limits=LIMITS,
+        isolation=Isolation(),
+        on_message=pid.set_result,
+        plain=True,
+    )
+    task = asyncio.create_task(work)
+    child = await pid
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+
+
+async def test_an_isolated_child_dies_with_its_fork_server() -> None:
+    server = ForkServer(())
+    children = []
+
+    def kill_server(pid: int) -> None:
+        children.append(pid)
+        assert server._process is not None
+        server._process.kill()
+
+    with pytest.raises(ChildDied, match="fork server"):
+        await run(
+            isolated_work.stay,
+            limits=LIMITS,
+            isolation=Isolation(),
+            on_message=kill_server,
+            server=server,
+        )
+    server.stop()
+
+    assert await is_gone(children[0])
 
 
 # Plain answers
