@@ -21,8 +21,8 @@ from tests.factories import make_snapshot, make_source
 from workers import scripts
 from workers.engine import Engine, Kind
 
-JOB_SECONDS_MAX = 90
-WAIT_SECONDS = 60
+JOB_SECONDS_MAX = 240
+WAIT_SECONDS = 240
 ROWS = 1_000
 TABLE = TableSchema(
     "t",

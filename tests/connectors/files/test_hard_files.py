@@ -175,7 +175,7 @@ EXPECTED: dict[str, dict[str, str]] = json.loads((HARD / "malformed.json").read_
 async def test_a_malformed_file_is_a_table_or_an_error_with_words(
     tmp_path: Path, suffix: str
 ) -> None:
-    limits = process.Limits(wall_seconds=60, memory_bytes=2 * 1024**3)
+    limits = process.Limits(wall_seconds=300, memory_bytes=2 * 1024**3)
 
     found: dict[str, str] = await process.run(
         "tests.connectors.files.malformed:outcomes",
@@ -248,7 +248,7 @@ def _sheet_called(part: str) -> bytes:
 async def test_a_bomb_is_refused_or_defused(tmp_path: Path, name: str) -> None:
     suffix, make, message = BOMBS[name]
     made = connection(write(tmp_path / f"bomb.{suffix}", make()))
-    limits = process.Limits(wall_seconds=60, memory_bytes=1024**3)
+    limits = process.Limits(wall_seconds=300, memory_bytes=1024**3)
     isolation = process.Isolation(folder=tmp_path)
 
     if message == "read":

@@ -24,7 +24,7 @@ from workers.sandbox.messages import (
 )
 
 GIB = 1024**3
-LIMITS = Limits(wall_seconds=60, memory_bytes=4 * GIB, cpu_seconds=60, file_bytes=4 * GIB)
+LIMITS = Limits(wall_seconds=300, memory_bytes=4 * GIB, cpu_seconds=300, file_bytes=4 * GIB)
 KEY = "clean/trim.py"
 SERVER = process.ForkServer(SCRIPT_PRELOAD)
 _OURS = (

@@ -12,7 +12,7 @@ from models import ScriptContract
 from workers.sandbox.contracts import BODY_BYTES_MAX, Examined, examine
 from workers.sandbox.messages import ANALYSE
 
-LIMITS = Limits(wall_seconds=30, memory_bytes=1024**3, file_bytes=1024**2)
+LIMITS = Limits(wall_seconds=300, memory_bytes=1024**3, file_bytes=1024**2)
 
 
 @pytest.mark.parametrize(
