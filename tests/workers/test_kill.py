@@ -30,7 +30,7 @@ from tests.workers.throttle import Throttle
 KILLS = 40
 ROWS = 800_000
 PART_ROWS = 5_000
-LEASE_SECONDS = 5
+LEASE_SECONDS = 30
 READ_SECONDS = 1.2  # what the rest of the table takes, for each kill that is left and some more
 KILLS_MORE = 3
 DELAY_SECONDS_MAX = 1.0  # of a kill, after the claim

@@ -23,7 +23,7 @@ from tests.workers.throttle import Throttle
 KILLS = 3
 ROWS = 60_000
 PART_ROWS = 5_000
-LEASE_SECONDS = 5
+LEASE_SECONDS = 30
 BYTES_PER_SECOND = 100_000
 SEED = int(os.environ.get("KILL_SEED") or secrets.randbits(32))
 MERGE = {
