@@ -11,11 +11,13 @@ from typing import Any, Self
 from services import leases
 from services.leases import Lease, LogEntry, Progress
 from workers.engine import DatabaseFailure, steadily
-from workers.sandbox.reporting import clean
+from workers.sandbox.messages import LOG_LINES_MAX
+from workers.sandbox.reporting import OWN_LINES_MAX, clean
 
 WRITE_SECONDS = 0.25
 LINES_AT_ONCE = 500
 OWN_BYTES_MAX = 2 * 1024**2  # of what the child adds of its own to a script's lines: a traceback
+LINES_MAX = LOG_LINES_MAX + 2 * OWN_LINES_MAX  # likewise
 _LEVELS = frozenset({"debug", "info", "warning", "error"})
 _LEFT_OUT = "The rest of the log is left out."
 
@@ -27,8 +29,8 @@ Told = Callable[[dict[str, Any]], Progress]
 class Transcript:
     """Listens to the process of one step, which may be lying; a context manager, at whose end all is written.
 
-    `told` makes the job's progress of what the process says of its own. The child counts the bytes of its log itself:
-    what is over `log_bytes_max` and a traceback is only seen of one that was tampered with.
+    `told` makes the job's progress of what the process says of its own. The child counts the bytes and lines of its log
+    itself: what is over `log_bytes_max` or `LOG_LINES_MAX` and a traceback is only seen of one that was tampered with.
     """
 
     def __init__(self, lease: Lease, step: str, told: Told, log_bytes_max: int) -> None:
@@ -36,6 +38,7 @@ class Transcript:
         self._step = step
         self._told = told
         self._room_bytes = log_bytes_max + OWN_BYTES_MAX
+        self._room_lines = LINES_MAX
         self._lines: list[LogEntry] = []
         self._progress: dict[str, Any] | None = None
         self._writing = asyncio.Lock()
@@ -72,14 +75,16 @@ class Transcript:
             await self._write()
 
     def _add(self, line: object) -> None:
-        if self._room_bytes <= 0 or not isinstance(line, list) or len(line) != 2:  # noqa: PLR2004 - level, text
+        is_full = self._room_bytes <= 0 or self._room_lines <= 0
+        if is_full or not isinstance(line, list) or len(line) != 2:  # noqa: PLR2004 - level, text
             return
         level, text = line
         if not isinstance(text, str):
             return
         shown = clean(text)
         self._room_bytes -= len(shown.encode()) + 1
-        if self._room_bytes > 0:
+        self._room_lines -= 1
+        if self._room_bytes > 0 and self._room_lines > 0:
             level = level if isinstance(level, str) and level in _LEVELS else "info"
             self._lines.append(LogEntry(level, shown, self._step))
         else:

@@ -194,6 +194,27 @@ def run(df):
     ]
 
 
+async def test_lines_that_are_empty_are_limited_whatever_the_child_says(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcript, "LINES_MAX", 50)
+    source = await stored_source(platform)
+    body = f"""{CHANNEL}
+def run(df):
+    channel.send({{"log": [["info", ""]] * 200}})
+    return df
+"""
+
+    job = await worked(platform, await make_script_job(source, body))
+
+    await derived_of(job)
+    told = [line for line in await lines(job) if line.step and not line.message]
+    assert len(told) == 49
+    assert [line.message for line in await lines(job) if line.level == "warning"] == [
+        "The rest of the log is left out."
+    ]
+
+
 async def test_a_script_that_says_too_much_in_all_is_stopped(platform: Platform) -> None:
     source = await stored_source(platform)
     body = f"""{CHANNEL}

@@ -28,6 +28,7 @@ SCRIPT_PRELOAD = (
 )  # what the fork server of scripts imports once
 
 LOG_BYTES_MAX = 1024**2
+LOG_LINES_MAX = 10_000  # of a step: also empty lines are rows of the log
 OUTPUT_BYTES_MAX = 16 * 1024**3
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import threading
 import time
 from types import TracebackType
 from typing import Any, Protocol, Self
+
+from workers.sandbox.messages import LOG_LINES_MAX
 
 FLUSH_SECONDS = 0.1
 FLUSH_LINES = 100
@@ -31,13 +34,14 @@ class Sender(Protocol):
 class Reporter:
     """Collects lines and progress of any thread; a thread of its own sends them while the script is busy.
 
-    A context manager: what is left is sent at its end. Lines over `log_bytes_max` bytes in total are left out, which
-    one warning tells.
+    A context manager: what is left is sent at its end. Lines over `log_bytes_max` bytes or `LOG_LINES_MAX` in total are
+    left out, which one warning tells.
     """
 
     def __init__(self, channel: Sender, log_bytes_max: int) -> None:
         self._channel = channel
         self._room_bytes = log_bytes_max
+        self._room_lines = LOG_LINES_MAX
         self._log_bytes_max = log_bytes_max
         # Reentrant: a `__del__` of the script's may print while its own thread is in here.
         self._lock = threading.RLock()
@@ -50,6 +54,8 @@ class Reporter:
         self._began = self._told = time.monotonic()
         self.is_full = False  # nothing more is taken
         self._is_over = False
+        self._spoke = -math.inf  # when lines were last sent
+        self._is_sending = False
         self._some = threading.Event()
         self._many = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
@@ -78,12 +84,16 @@ class Reporter:
         size_bytes = len(shown.encode()) + 1
         with self._lock:
             self._room_bytes -= size_bytes
-            if self._room_bytes >= 0:
+            self._room_lines -= 1
+            if self._room_bytes >= 0 and self._room_lines >= 0:
                 self._add(level, shown)
             elif not self.is_full:
                 self.is_full = True
-                limit = f"{self._log_bytes_max:,} bytes"
+                is_long = self._room_lines < 0
+                limit = f"{LOG_LINES_MAX:,} lines" if is_long else f"{self._log_bytes_max:,} bytes"
                 self._add("warning", f"The rest of the log is left out: {limit} is its limit.")
+        if not self._is_sending and time.monotonic() - self._spoke >= FLUSH_SECONDS:
+            self.flush()  # at once: the script may end its process next
 
     def lines(self, level: str, text: str) -> None:
         """Add the lines of a text."""
@@ -112,18 +122,29 @@ class Reporter:
         self._channel.send({"started": True})
 
     def flush(self) -> None:
-        """Send what there is. Blocks while the parent is busy; those who add lines do not."""
+        """Send what there is. Blocks while the parent is busy; of those who add lines the first in a while does."""
         with self._sending:
-            with self._lock:
-                lines, self._lines = self._lines, []
-                progress = self._due_progress()
-                self._many.clear()
-                if not self._has_progress:
-                    self._some.clear()
-            for first in range(0, len(lines), FLUSH_LINES):
-                self._channel.send({"log": lines[first : first + FLUSH_LINES]})
-            if progress:
-                self._channel.send({"progress": progress})
+            if self._is_sending:
+                return  # a `__del__` prints while its own thread sends; what it said goes next time
+            self._is_sending = True
+            try:
+                self._send()
+            finally:
+                self._is_sending = False
+
+    def _send(self) -> None:
+        with self._lock:
+            lines, self._lines = self._lines, []
+            progress = self._due_progress()
+            self._many.clear()
+            if not self._has_progress:
+                self._some.clear()
+        for first in range(0, len(lines), FLUSH_LINES):
+            self._channel.send({"log": lines[first : first + FLUSH_LINES]})
+        if lines:
+            self._spoke = time.monotonic()
+        if progress:
+            self._channel.send({"progress": progress})
 
     def _due_progress(self) -> dict[str, Any] | None:
         """What to tell of it now, if anything."""

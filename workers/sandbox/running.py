@@ -24,6 +24,7 @@ from workers.sandbox.reporting import Reporter, Sender
 
 T = TypeVar("T")
 _CAUSES_MAX = 10
+WARNINGS_MAX = 10  # of ours about results: each batch may have the same fault
 _ISOLATED = (
     "Scripts run isolated: without network, other processes, and files but those of Python. Parameters and the other"
     " tables come by the context; the result is what the script returns."
@@ -59,6 +60,7 @@ class _Step:
         self._reporter = reporter
         self._script = Script(order.key, order.body, reporter)
         self._what = f"The result of {order.key}"
+        self._warnings_left = WARNINGS_MAX
         self.rows_in = 0
 
     def run(self, contract: str, *, takes_context: bool) -> Output:
@@ -142,7 +144,9 @@ class _Step:
         return frames.frame(reading.read(self._descriptors, table), table.columns)
 
     def _warn(self, text: str) -> None:
-        self._reporter.own("warning", [text])
+        if self._warnings_left:
+            self._warnings_left -= 1
+            self._reporter.own("warning", [text])
 
 
 class Script:

@@ -9,9 +9,11 @@ import pyarrow as pa
 import pytest
 
 from base.errors import TimedOut
+from base.process import ChildDied
 from tests.workers.sandbox.stepping import Files, in_child, run_script
-from workers.sandbox.messages import StepOrder
+from workers.sandbox.messages import LOG_LINES_MAX, StepOrder
 from workers.sandbox.reporting import CUT, LINE_BYTES_MAX, Reporter, clean
+from workers.sandbox.running import WARNINGS_MAX
 
 TABLE = pa.table({"n": [1]})
 WRONG_CALL = (
@@ -135,6 +137,35 @@ df = df
         "warning",
         "The rest of the log is left out: 10,000 bytes is its limit.",
     ]
+
+
+async def test_empty_lines_are_limited_too(tmp_path: Path) -> None:
+    body = f"for _ in range({LOG_LINES_MAX + 5}): print()\nprint('gone')\ndf = df"
+
+    lines = await log_of(tmp_path, body)
+
+    assert lines[:-1] == [["info", ""]] * LOG_LINES_MAX
+    assert lines[-1] == ["warning", "The rest of the log is left out: 10,000 lines is its limit."]
+
+
+async def test_a_script_that_ends_its_process_has_said_what_it_printed_before(
+    tmp_path: Path,
+) -> None:
+    body = "import os\nprint('last words')\nos._exit(3)\ndf"
+
+    step = await run_script(tmp_path, body, TABLE)
+
+    assert isinstance(step.error, ChildDied)
+    assert step.log == [["info", "last words"]]
+
+
+async def test_what_is_wrong_with_every_batch_is_not_told_without_end(tmp_path: Path) -> None:
+    body = "def run_batches(batches):\n    yield from [DF] * 99\nimport pandas as pd\nDF = pd.DataFrame({'a': [1]}, index=['x'])"
+
+    lines = await log_of(tmp_path, body)
+
+    assert len(lines) == WARNINGS_MAX
+    assert {level for level, _ in lines} == {"warning"}
 
 
 async def test_a_full_log_still_gets_the_traceback(tmp_path: Path) -> None:
