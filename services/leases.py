@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from base.errors import PlatformError
 from models import JobKind, JobStatus
 from models.database import transaction
 from services import progress
+from services.endings import cancel_partitions, error_json, hold_source, settle
 from services.statements import dump, fetch, load
 from services.values import storable
 
@@ -30,7 +30,15 @@ _HELD = "id = :id AND worker = :worker AND fence = :fence"
 _ACTIVE = "status IN ('running', 'cancelling')"
 _TOUCH = "revision = revision + 1, changed_ms = {now}"
 _NAMES = "id, project_id"
-_ENDED = "active_key = NULL, checkpoint = NULL, worker = NULL, finished_at = {stamp}"
+# What a partition has done is for the job that it is of to read.
+_KEPT = "checkpoint = CASE WHEN parent_id IS NULL THEN NULL ELSE checkpoint END"
+_ENDED = f"active_key = NULL, {_KEPT}, worker = NULL, finished_at = {{stamp}}"
+_CLAIM = """UPDATE jobs SET status = 'running', worker = :worker, attempts = attempts + 1, fence = fence + 1,
+              lease_until_ms = {now} + :lease_ms, started_at = COALESCE(started_at, {stamp}),
+              revision = revision + 1, changed_ms = {now}
+            WHERE status = 'queued' AND id = ({chosen} LIMIT 1 {skip_locked})
+            RETURNING id, kind, project_id, data_source_id, fence, attempts, failures, trace_id, options, checkpoint,
+              parent_id"""
 
 
 class LeaseLost(Exception):
@@ -43,7 +51,10 @@ class CancelRequested(Exception):
 
 @dataclass(slots=True)
 class Lease:
-    """One attempt at a job. `failures` and `checkpoint` are as of the claim, then as this attempt changes them."""
+    """One attempt at a job. `failures` and `checkpoint` are as of the claim, then as this attempt changes them.
+
+    With `parent_id` the job is the partition `options["partition"]` of that one, and writes into that one's log.
+    """
 
     job_id: int
     kind: JobKind
@@ -57,6 +68,14 @@ class Lease:
     trace_id: str | None
     options: dict[str, Any] = field(default_factory=dict)
     checkpoint: dict[str, Any] | None = None
+    parent_id: int | None = None
+
+    @property
+    def label(self) -> str:
+        """What each of its lines in the log begins with."""
+        if self.parent_id is None:
+            return ""
+        return f"[{self.options['partition'] + 1}/{self.options['of']}] "
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +111,27 @@ class LogEntry:
 
 async def claim(worker: str, lease_ms: int) -> Lease | None:
     """Take the best due job, or None: by priority, then whose team has the fewest running, then the oldest."""
-    rows = await fetch(
-        """UPDATE jobs SET status = 'running', worker = :worker, attempts = attempts + 1, fence = fence + 1,
-             lease_until_ms = {now} + :lease_ms, started_at = COALESCE(started_at, {stamp}),
-             revision = revision + 1, changed_ms = {now}
-           WHERE status = 'queued' AND id = (
-             SELECT j.id FROM jobs j JOIN projects p ON p.id = j.project_id
+    chosen = """SELECT j.id FROM jobs j JOIN projects p ON p.id = j.project_id
              LEFT JOIN (SELECT q.team_id, COUNT(*) AS running FROM jobs r JOIN projects q ON q.id = r.project_id
                         WHERE r.status IN ('running', 'cancelling') GROUP BY q.team_id) busy ON busy.team_id = p.team_id
              WHERE j.status = 'queued' AND j.run_after_ms <= {now}
-             ORDER BY j.priority DESC, COALESCE(busy.running, 0), j.id LIMIT 1 {skip_locked})
-           RETURNING id, kind, project_id, data_source_id, fence, attempts, failures, trace_id, options, checkpoint""",
-        worker=worker,
-        lease_ms=lease_ms,
+             ORDER BY j.priority DESC, COALESCE(busy.running, 0), j.id"""
+    return await _claim(chosen, worker, lease_ms)
+
+
+async def claim_partition(lease: Lease) -> Lease | None:
+    """Take the first due partition of the job that is held, as another job; None where none is, or that is lost."""
+    chosen = """SELECT j.id FROM jobs j WHERE j.parent_id = :id AND j.status = 'queued' AND j.run_after_ms <= {now}
+                  AND EXISTS (SELECT 1 FROM jobs p WHERE p.id = :id AND p.worker = :worker AND p.fence = :fence
+                              AND p.status = 'running')
+                ORDER BY j.id"""
+    return await _claim(chosen, lease.worker, lease.lease_ms, id=lease.job_id, fence=lease.fence)
+
+
+async def _claim(chosen: str, worker: str, lease_ms: int, **values: Any) -> Lease | None:
+    """Take the job that a query gives first."""
+    rows = await fetch(
+        _CLAIM.replace("{chosen}", chosen), worker=worker, lease_ms=lease_ms, **values
     )
     if not rows:
         return None
@@ -123,12 +150,19 @@ async def claim(worker: str, lease_ms: int) -> Lease | None:
         trace_id=row["trace_id"],
         options=load(row["options"]) or {},
         checkpoint=load(row["checkpoint"]),
+        parent_id=row["parent_id"],
     )
 
 
 async def touch(job_id: int) -> None:
     """Let whoever watches see a job that was queued or changed in other ways than by its worker. In the transaction."""
     _tell(await fetch(f"UPDATE jobs SET {_TOUCH} WHERE id = :id RETURNING {_NAMES}", id=job_id))
+
+
+async def hold(lease: Lease) -> None:
+    """Keep the job as it is until the caller's transaction ends. Raises `LeaseLost`."""
+    await hold_source(lease.job_id)
+    await _held(lease, "fence = fence", shows=False)
 
 
 async def heartbeat(lease: Lease) -> bool:
@@ -187,7 +221,7 @@ async def finish(lease: Lease, effects: Callable[[], Awaitable[None]]) -> None:
     Raises `LeaseLost`, `CancelRequested`, or what `effects` raises; then nothing has changed.
     """
     async with transaction():
-        await _hold_source(lease.job_id)
+        await hold_source(lease.job_id)
         row = await _held(
             lease,
             f"status = CASE status WHEN 'running' THEN 'succeeded' ELSE status END, {_ENDED}",
@@ -235,7 +269,7 @@ async def expire(worker: str) -> int:
 async def cancel(job_id: int) -> None:
     """Ask for a job to end. A queued one is CANCELLED at once, a running one when its worker sees it."""
     async with transaction():
-        await _hold_source(job_id)
+        await hold_source(job_id)
         ended = await fetch(
             f"UPDATE jobs SET status = 'cancelled', cancel_requested = TRUE, {_ENDED}, {_TOUCH} "
             f"WHERE id = :id AND status = 'queued' RETURNING {_NAMES}",
@@ -243,7 +277,7 @@ async def cancel(job_id: int) -> None:
         )
         _tell(ended)
         if ended:
-            await settle_source(job_id, JobStatus.CANCELLED, None)
+            await settle(job_id, JobStatus.CANCELLED, None)
             return
         asked = await fetch(
             f"UPDATE jobs SET status = 'cancelling', cancel_requested = TRUE, {_TOUCH} "
@@ -251,6 +285,8 @@ async def cancel(job_id: int) -> None:
             id=job_id,
         )
         _tell(asked)
+        if asked:
+            await cancel_partitions(job_id)
 
 
 async def sweep() -> int:
@@ -264,7 +300,8 @@ async def sweep() -> int:
     requeued = await fetch(
         f"""UPDATE jobs SET status = 'queued', deaths = deaths + 1, worker = NULL, run_after_ms = 0, woken_at_ms = 0,
               {_TOUCH}
-            WHERE {overdue} AND status = 'running' AND deaths + 1 < :deaths RETURNING {_NAMES}""",
+            WHERE {overdue} AND status = 'running' AND deaths + 1 < :deaths
+              AND id IN (SELECT j.id FROM jobs j WHERE {overdue} {{skip_locked}}) RETURNING {_NAMES}""",
         deaths=DEATHS_MAX,
     )
     _tell(requeued)
@@ -275,7 +312,7 @@ async def sweep() -> int:
         await _bury(row)
     woken = await fetch(
         f"""UPDATE jobs SET woken_at_ms = {{now}} WHERE {waiting} AND id IN
-            (SELECT id FROM jobs WHERE {waiting} ORDER BY id LIMIT {WAKES_MAX}) RETURNING id""",
+            (SELECT j.id FROM jobs j WHERE {waiting} ORDER BY id LIMIT {WAKES_MAX} {{skip_locked}}) RETURNING id""",
         resend=RESEND_MS,
     )
     return len(woken)
@@ -289,57 +326,29 @@ async def log(lease: Lease, level: str, message: str, step: str | None = None) -
 async def log_all(lease: Lease, entries: Sequence[LogEntry]) -> None:
     """Add lines to the job's log in their order, if the job is still this attempt's; two statements."""
     lines = [
-        {"level": each.level, "message": storable(each.message), "step": each.step}
+        {"level": each.level, "message": lease.label + storable(each.message), "step": each.step}
         for each in entries
     ]
     if not lines:
         return
     async with transaction():
-        held = f"UPDATE jobs SET {_TOUCH} WHERE {_HELD} AND {_ACTIVE} RETURNING {_NAMES}"
-        _tell(await fetch(held, **_keys(lease)))
+        held = f"{_HELD} AND {_ACTIVE}"
+        # Of a partition, which is not locked: whoever locks both takes the job before its partitions.
+        shown = (
+            f"id = :parent AND EXISTS (SELECT 1 FROM jobs WHERE {held})"
+            if lease.parent_id
+            else held
+        )
+        touch = f"UPDATE jobs SET {_TOUCH} WHERE {shown} RETURNING {_NAMES}"
+        _tell(await fetch(touch, parent=lease.parent_id, **_keys(lease)))
         await fetch(
             f"""INSERT INTO job_logs (job_id, at, level, message, step)
-                SELECT j.id, {{stamp}}, line.value ->> 'level', line.value ->> 'message', line.value ->> 'step'
+                SELECT COALESCE(j.parent_id, j.id), {{stamp}}, line.value ->> 'level', line.value ->> 'message',
+                  line.value ->> 'step'
                 FROM jobs j CROSS JOIN {{lines}} WHERE j.{_HELD} ORDER BY line.key RETURNING id""",
             lines=dump(lines),
             **_keys(lease),
         )
-
-
-def error_json(error: PlatformError) -> dict[str, Any]:
-    """How a job, a step or a source keeps an error."""
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    hint = None if error.hint is None else storable(error.hint)
-    return {"code": error.code, "message": storable(error.message), "hint": hint, "at": at}
-
-
-async def settle_source(job_id: int, status: JobStatus, error: dict[str, Any] | None) -> None:
-    """What a job that published nothing leaves: a sync on its source, each on the steps that it did not finish.
-
-    The running step ends as the job does, those behind it are CANCELLED. Call it in the transaction that ends the job.
-    """
-    new = (
-        "'failed'"
-        if status is JobStatus.FAILED
-        else "CASE WHEN current_snapshot_id IS NULL THEN 'pending' ELSE 'synced' END"
-    )
-    await fetch(
-        f"""UPDATE data_sources SET status = {new}, error = :error, updated_at = {{stamp}} WHERE status = 'syncing'
-            AND id = (SELECT data_source_id FROM jobs WHERE id = :id AND kind = 'sync') RETURNING id""",
-        id=job_id,
-        error=dump(error),
-    )
-    await fetch(
-        f"""UPDATE job_steps SET status = '{status.value}', finished_at = {{stamp}}, error = :error
-            WHERE job_id = :id AND status = 'running' RETURNING id""",
-        id=job_id,
-        error=dump(error),
-    )
-    await fetch(
-        """UPDATE job_steps SET status = 'cancelled', finished_at = {stamp}
-            WHERE job_id = :id AND status = 'queued' RETURNING id""",
-        id=job_id,
-    )
 
 
 _PROGRESS = """rows_done = :rows_done, rows_total = :rows_total, bytes_done = :bytes_done, progress_message = :message,
@@ -355,22 +364,13 @@ def _progress(progress: Progress) -> dict[str, Any]:
     }
 
 
-async def _hold_source(job_id: int) -> None:
-    """Lock the job's source before the job: whoever takes sources away locks them first, too, so nobody deadlocks."""
-    await fetch(
-        """SELECT id FROM data_sources
-            WHERE id = (SELECT data_source_id FROM jobs WHERE id = :id) {for_update}""",
-        id=job_id,
-    )
-
-
 async def _end(lease: Lease, status: JobStatus, error: dict[str, Any] | None) -> None:
     async with transaction():
-        await _hold_source(lease.job_id)
+        await hold_source(lease.job_id)
         await _held(
             lease, f"status = '{status.value}', error = :error, {_ENDED}", error=dump(error)
         )
-        await settle_source(lease.job_id, status, error)
+        await settle(lease.job_id, status, error)
 
 
 async def _give_back(lease: Lease, change: str, **values: Any) -> None:
@@ -395,7 +395,7 @@ async def _bury(row: dict[str, Any]) -> None:
     )
     error = error_json(died) if status is JobStatus.FAILED else None
     async with transaction():
-        await _hold_source(row["id"])
+        await hold_source(row["id"])
         ended = await fetch(
             f"""UPDATE jobs SET status = '{status.value}', deaths = deaths + 1, error = :error, {_ENDED}, {_TOUCH}
                 WHERE id = :id AND fence = :fence AND status = :was AND lease_until_ms < {{now}} RETURNING {_NAMES}""",
@@ -406,7 +406,7 @@ async def _bury(row: dict[str, Any]) -> None:
         )
         _tell(ended)
         if ended:
-            await settle_source(row["id"], status, error)
+            await settle(row["id"], status, error)
 
 
 async def _change_step(lease: Lease, step: StepChange) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import strawberry
 
 from graph.scalars import JSON
+from services.scripts import StepGiven
 
 
 @strawberry.input(description="One step of a script job.")
@@ -23,6 +24,12 @@ class JobStepInput:
         default=None,
         description="What the script finds in `context.parameters`: an object, up to 64 KB. Everybody who sees the job "
         "sees it, so it is no place for secrets.",
+    )
+    partitioned: bool | None = strawberry.field(
+        default=False,
+        description="The step sees one partition of the table at a time: the table's parts are shared out, and workers "
+        "run it on them side by side. Only for scripts that look at each row, or batch, on its own. Partitioned steps "
+        "come first; the steps behind them see what they made in one piece.",
     )
 
 
@@ -47,6 +54,11 @@ class CreateJobInput:
         default=None,
         description="The snapshot whose table it is; the current one when left out.",
     )
+    partitions: int | None = strawberry.field(
+        default=None,
+        description="In how many partitions the partitioned steps see the table, 1 to 64, as far as it has parts; as "
+        "many as are worth it when left out.",
+    )
     reuse: bool | None = strawberry.field(
         default=True,
         description="Whether an earlier job's result may be taken, of the same texts with the same parameters over the "
@@ -56,6 +68,11 @@ class CreateJobInput:
         default=None,
         description="Makes the request safe to repeat for a day: the same key and input give the same answer.",
     )
+
+
+def step_given(step: JobStepInput) -> StepGiven:
+    """A step as services take it."""
+    return StepGiven(step.key, step.exec_order or 0, step.parameters, bool(step.partitioned))
 
 
 @strawberry.input(description="Which job to cancel.")

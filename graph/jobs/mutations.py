@@ -8,7 +8,7 @@ import strawberry
 
 from graph.context import Info
 from graph.fields import mutation, one
-from graph.jobs.inputs import CancelJobInput, CreateJobInput, RetryJobInput
+from graph.jobs.inputs import CancelJobInput, CreateJobInput, RetryJobInput, step_given
 from graph.jobs.types import Job
 from models import Role
 from services import dispatch, jobs, scripts
@@ -41,13 +41,11 @@ class JobMutations:
             info.context.platform,
             info.context.actor(info),
             input.data_source_id,
-            [
-                scripts.StepGiven(step.key, step.exec_order or 0, step.parameters)
-                for step in input.steps
-            ],
+            [step_given(step) for step in input.steps],
             table=input.table,
             schema=input.schema,
             snapshot_id=input.snapshot_id,
+            partitions=input.partitions,
             reuse=input.reuse is not False,
             idempotency_key=input.idempotency_key,
         )

@@ -108,6 +108,11 @@ def _progress(
     return ProgressRow(fraction, done, total, bytes_done, message, latest)
 
 
+def _partitions(options: str) -> int | None:
+    count: int | None = orjson.loads(options).get("partitions")
+    return count
+
+
 @strawberry.type(description="One step of a job, with its own books.")
 class JobStep:
     """Rows of `models.JobStep`."""
@@ -217,6 +222,12 @@ class Job(Node):
     )
     reused: bool = column(
         "Whether it took the result of an earlier job with the same scripts, parameters and snapshot; it ran nothing."
+    )
+
+    partitions: int | None = derived(
+        "In how many partitions its first steps see the table; null where they see it whole.",
+        _partitions,
+        Pick("options_text", "options", str),
     )
 
     @returns(list[JobStep])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import strawberry
 
-from graph.jobs.inputs import JobStepInput
+from graph.jobs.inputs import JobStepInput, step_given
 from graph.sources.inputs import SyncOptions
 from services.schedules import ScriptsWork, SyncWork, Work
-from services.scripts import StepGiven
 
 _CRON = (
     "When: minute, hour, day of the month, month and day of the week, such as `30 2 * * MON-FRI`. Where both days are "
@@ -32,6 +31,10 @@ class ScheduledJobInput:
     )
     steps: list[JobStepInput] = strawberry.field(
         description="What to run, 1 to 100 steps, with the scripts' texts of each tick; up to 64 KB in all."
+    )
+    partitions: int | None = strawberry.field(
+        default=None,
+        description="In how many partitions the partitioned steps see the table, at most; 1 to 64.",
     )
     reuse: bool | None = strawberry.field(
         default=True,
@@ -103,7 +106,10 @@ def work_given(work: ScheduleWorkInput) -> Work:
         return SyncWork(incremental=sync.incremental is not False, batch_rows=sync.batch_size)
     assert work.job is not None, "exactly one is given"
     job = work.job.value
-    steps = (StepGiven(each.key, each.exec_order or 0, each.parameters) for each in job.steps)
     return ScriptsWork(
-        tuple(steps), table=job.table, schema=job.schema, reuse=job.reuse is not False
+        tuple(map(step_given, job.steps)),
+        table=job.table,
+        schema=job.schema,
+        partitions=job.partitions,
+        reuse=job.reuse is not False,
     )

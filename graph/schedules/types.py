@@ -42,6 +42,9 @@ class ScheduledStep:
     key: str = strawberry.field(description="The script's key; its text is that of each tick.")
     exec_order: int = strawberry.field(description="Steps run from the smallest to the largest.")
     parameters: JSON = strawberry.field(description="What the script finds as its parameters.")
+    partitioned: bool = strawberry.field(
+        description="Whether it sees one partition of the table at a time."
+    )
 
 
 @strawberry.type(description="A job of scripts that a schedule queues.")
@@ -54,6 +57,9 @@ class ScheduledJob:
     schema: str | None = strawberry.field(description="The schema of that table.")
     reuse: bool = strawberry.field(
         description="Whether the result of the same scripts over the same snapshot is taken again."
+    )
+    partitions: int | None = strawberry.field(
+        description="In how many partitions these see the table, at most; null for as many as are worth it."
     )
     steps: list[ScheduledStep] = strawberry.field(description="The steps, as they were given.")
 
@@ -81,6 +87,7 @@ class StepRow(NamedTuple):
     key: str
     exec_order: int
     parameters: Any
+    partitioned: bool
 
 
 class JobRow(NamedTuple):
@@ -89,6 +96,7 @@ class JobRow(NamedTuple):
     table: str | None
     schema: str | None
     reuse: bool
+    partitions: int | None
     steps: list[StepRow]
 
 
@@ -104,9 +112,11 @@ def _work(kind: JobKind, text: str) -> WorkRow:
     if kind is JobKind.SYNC:
         return WorkRow(SyncRow(options["incremental"], options["batch_rows"]), None)
     steps = [
-        StepRow(each["key"], each["exec_order"], each["parameters"]) for each in options["steps"]
+        StepRow(each["key"], each["exec_order"], each["parameters"], each.get("partitioned", False))
+        for each in options["steps"]
     ]
-    job = JobRow(options["table"], options["schema"], options["reuse"], steps)
+    shape = (options["table"], options["schema"], options["reuse"], options.get("partitions"))
+    job = JobRow(*shape, steps)
     return WorkRow(None, job)
 
 

@@ -33,6 +33,7 @@ class ScriptsWork:
     table: str | None = None
     schema: str | None = None
     reuse: bool = True
+    partitions: int | None = None
 
 
 Work = SyncWork | ScriptsWork
@@ -53,12 +54,14 @@ async def checked(work: Work, source: DataSource) -> tuple[JobKind, dict[str, An
         if given is not None:
             values.name(given, f"{FIELD}.job.{name}", chars_max=NAME_CHARS_MAX)
     with _fields_of_the_job():
-        steps = scripts.check_steps(work.steps)
+        steps = scripts.check_steps(work.steps, work.partitions)
         with suppress(Conflict):  # not synced yet; until it is, each tick says so
-            await scripts.plan(source, steps, TableWanted(work.table, work.schema))
+            wanted = TableWanted(work.table, work.schema, partitions=work.partitions)
+            await scripts.plan(source, steps, wanted)
     options = {
         "table": work.table,
         "schema": work.schema,
+        "partitions": work.partitions,
         "reuse": work.reuse,
         "steps": [asdict(step) for step in steps],
     }
@@ -72,7 +75,8 @@ async def queue(source: DataSource, creator_pk: int, kind: JobKind, options: dic
             source, creator_pk, options["batch_rows"], incremental=options["incremental"]
         )
     steps = [StepGiven(**step) for step in options["steps"]]
-    planned = await scripts.plan(source, steps, TableWanted(options["table"], options["schema"]))
+    wanted = TableWanted(options["table"], options["schema"], partitions=options.get("partitions"))
+    planned = await scripts.plan(source, steps, wanted)
     return await scripts.start(planned, creator_pk, reuse=options["reuse"])
 
 

@@ -18,13 +18,19 @@ EARLIER_MAX = 20  # jobs that are looked at for a result that is still there
 
 
 def memo_key(
-    snapshot_pk: int, table: tuple[str | None, str], steps: Sequence[tuple[str, dict[str, Any]]]
+    snapshot_pk: int,
+    table: tuple[str | None, str],
+    steps: Sequence[tuple[str, dict[str, Any]]],
+    shared_out: tuple[int, int] | None = None,
 ) -> str:
     """The hash of a snapshot, its table, and the steps as (hex SHA-256 of the body, parameters), in their order.
 
-    Another release of what runs them is another result.
+    `shared_out` is how many of the first steps run in how many partitions. Another release of what runs them is another
+    result.
     """
     parts = [snapshot_pk, table, steps, _versions()]
+    if shared_out is not None:
+        parts.append(shared_out)
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from base.errors import Conflict, InvalidInput, NotFound, PayloadTooLarge
-from base.tables import TableSchema
 from models import DataSource, Script, Snapshot, SnapshotStatus
 from services import values
 from services.scripts import memo
 from services.scripts.keys import any_key, unique_key
-from storage.snapshots.manifest import Manifest
+from services.scripts.sharing import PARTITIONS_MAX, partitions_of
+from storage.snapshots.manifest import Manifest, StoredTable
 
 STEPS_MAX = 100
 BODIES_BYTES_MAX = 8 * 1024**2  # of all steps of one job
@@ -22,24 +23,33 @@ SOURCE_FIELD = "input.dataSourceId"
 STEPS_FIELD = "input.steps"
 TABLE_FIELD = "input.table"
 SNAPSHOT_FIELD = "input.snapshotId"
+PARTITIONS_FIELD = "input.partitions"
 
 
 @dataclass(frozen=True, slots=True)
 class StepGiven:
-    """A step as it is asked for. Steps run by `exec_order` and, where that is the same, as they stand in the input."""
+    """A step as it is asked for. Steps run by `exec_order` and, where that is the same, as they stand in the input.
+
+    A `partitioned` one may see one part of the table at a time.
+    """
 
     key: str
     exec_order: int = 0
     parameters: Any = None
+    partitioned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TableWanted:
-    """The table that a job reads: of the current snapshot and the only one, where nothing else is said."""
+    """The table that a job reads: of the current snapshot and the only one, where nothing else is said.
+
+    Its partitioned steps see it in up to so many `partitions`; None is as many as are worth it.
+    """
 
     name: str | None = None
     schema: str | None = None
     snapshot_pk: int | None = None
+    partitions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +66,34 @@ class PinnedStep:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a job will do: over which table of which snapshot, and the steps in the order in which they run."""
+    """All that a job will do: over which table of which snapshot, and the steps in the order in which they run.
+
+    `shared_out` is how many of the first steps run in how many partitions, None where the table stays whole.
+    """
 
     source_pk: int
     project_pk: int
     snapshot_pk: int
     table: tuple[str | None, str]
     steps: tuple[PinnedStep, ...]
+    shared_out: tuple[int, int] | None = None
 
     @property
     def memo_key(self) -> str:
         """See `services.scripts.memo`."""
         steps = [(step.sha256, step.parameters) for step in self.steps]
-        return memo.memo_key(self.snapshot_pk, self.table, steps)
+        return memo.memo_key(self.snapshot_pk, self.table, steps, self.shared_out)
 
 
-def check_steps(steps: Sequence[StepGiven]) -> list[StepGiven]:
+def check_steps(steps: Sequence[StepGiven], partitions: int | None = None) -> list[StepGiven]:
     """The steps with their keys as they are stored, and an object of parameters each.
 
     Raises InvalidInput and PayloadTooLarge with input paths of `createJob`.
     """
     values.bounded(steps, STEPS_FIELD, items_max=STEPS_MAX)
-    return [_checked(step, f"{STEPS_FIELD}[{index}]") for index, step in enumerate(steps)]
+    checked = [_checked(step, f"{STEPS_FIELD}[{index}]") for index, step in enumerate(steps)]
+    _check_partitions(checked, partitions)
+    return checked
 
 
 async def plan(source: DataSource, steps: Sequence[StepGiven], wanted: TableWanted) -> Plan:
@@ -85,9 +101,9 @@ async def plan(source: DataSource, steps: Sequence[StepGiven], wanted: TableWant
 
     Raises NotFound, InvalidInput, PayloadTooLarge and Conflict with input paths of `createJob`.
     """
-    checked = check_steps(steps)
+    checked = check_steps(steps, wanted.partitions)
     snapshot = await _snapshot(source, wanted.snapshot_pk)
-    table = _table(Manifest.from_json(snapshot.manifest), wanted, source)
+    stored = _table(Manifest.from_json(snapshot.manifest), wanted, source)
     scripts = await _scripts(source.id, checked)
     pinned = [
         PinnedStep(
@@ -103,7 +119,14 @@ async def plan(source: DataSource, steps: Sequence[StepGiven], wanted: TableWant
     if sum(len(step.body.encode()) for step in pinned) > BODIES_BYTES_MAX:
         raise _too_large()
     project_pk: int = source.project_id  # type: ignore[attr-defined]
-    return Plan(source.id, project_pk, snapshot.id, (table.schema, table.name), tuple(pinned))
+    return Plan(
+        source.id,
+        project_pk,
+        snapshot.id,
+        (stored.table.schema, stored.table.name),
+        tuple(pinned),
+        _shared_out(stored, checked, wanted.partitions),
+    )
 
 
 def _checked(step: StepGiven, field: str) -> StepGiven:
@@ -115,7 +138,37 @@ def _checked(step: StepGiven, field: str) -> StepGiven:
             field=f"{field}.parameters",
         )
     values.document(parameters, f"{field}.parameters")
-    return StepGiven(any_key(step.key, f"{field}.key"), step.exec_order, parameters)
+    key = any_key(step.key, f"{field}.key")
+    return StepGiven(key, step.exec_order, parameters, step.partitioned)
+
+
+def _check_partitions(steps: Sequence[StepGiven], partitions: int | None) -> None:
+    """Partitioned steps come first: what a whole one left is in one piece."""
+    order = sorted(range(len(steps)), key=lambda index: steps[index].exec_order)
+    for before, index in pairwise(order):
+        if steps[index].partitioned and not steps[before].partitioned:
+            raise InvalidInput(
+                f"The partitioned step {steps[index].key!r} runs after {steps[before].key!r}, which is not.",
+                hint="Put partitioned steps first, or make this one see the whole table, too.",
+                field=f"{STEPS_FIELD}[{index}].partitioned",
+            )
+    if partitions is None:
+        return
+    values.between(partitions, PARTITIONS_FIELD, least=1, most=PARTITIONS_MAX)
+    if not any(step.partitioned for step in steps):
+        raise InvalidInput(
+            "There are `partitions`, but no step that sees one at a time.",
+            hint="Say `partitioned: true` in the first steps.",
+            field=PARTITIONS_FIELD,
+        )
+
+
+def _shared_out(
+    stored: StoredTable, steps: Sequence[StepGiven], wanted: int | None
+) -> tuple[int, int] | None:
+    partitioned = sum(step.partitioned for step in steps)
+    count = partitions_of(stored.parts, wanted) if partitioned else 1
+    return (partitioned, count) if count > 1 else None
 
 
 async def _snapshot(source: DataSource, snapshot_pk: int | None) -> Snapshot:
@@ -141,13 +194,12 @@ async def _snapshot(source: DataSource, snapshot_pk: int | None) -> Snapshot:
     return found
 
 
-def _table(manifest: Manifest, wanted: TableWanted, source: DataSource) -> TableSchema:
-    tables = [stored.table for stored in manifest.tables]
+def _table(manifest: Manifest, wanted: TableWanted, source: DataSource) -> StoredTable:
     fitting = [
-        table
-        for table in tables
-        if (wanted.name is None or table.is_called(wanted.name))
-        and (wanted.schema is None or table.schema == wanted.schema)
+        stored
+        for stored in manifest.tables
+        if (wanted.name is None or stored.table.is_called(wanted.name))
+        and (wanted.schema is None or stored.table.schema == wanted.schema)
     ]
     if len(fitting) == 1:
         return fitting[0]
@@ -159,7 +211,7 @@ def _table(manifest: Manifest, wanted: TableWanted, source: DataSource) -> Table
         problem = f"{source.name!r} has {len(fitting):,} tables{where}: say which in `table`."
     else:
         problem = f"{source.name!r} has several tables{called}: name the schema."
-    names = [table.qualified_name for table in fitting or tables]
+    names = [stored.table.qualified_name for stored in fitting or manifest.tables]
     shown = ", ".join(names[:TABLES_SHOWN]) + (", …" if len(names) > TABLES_SHOWN else "")
     hint = f"It has {shown}." if shown else None
     raise InvalidInput(problem, hint=hint, field=TABLE_FIELD)

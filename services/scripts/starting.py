@@ -40,6 +40,7 @@ async def create(
     table: str | None = None,
     schema: str | None = None,
     snapshot_id: str | None = None,
+    partitions: int | None = None,
     reuse: bool = True,
     idempotency_key: str | None = None,
 ) -> int:
@@ -49,18 +50,19 @@ async def create(
     SandboxUnavailable.
     """
     source = await find(viewer, DataSource, source_id, field=SOURCE_FIELD)
-    checked = check_steps(steps)
+    checked = check_steps(steps, partitions)
     given = {
         "source": source_id,
         "steps": [asdict(step) for step in checked],
         "table": table,
         "schema": schema,
         "snapshot": snapshot_id,
+        "partitions": partitions,
         "reuse": reuse,
     }
 
     async def prepare() -> Plan:
-        wanted = TableWanted(table, schema)
+        wanted = TableWanted(table, schema, partitions=partitions)
         if snapshot_id is not None:
             snapshot = await find(viewer, Snapshot, snapshot_id, field=SNAPSHOT_FIELD)
             if snapshot.data_source_id != source.id:  # type: ignore[attr-defined]
@@ -100,7 +102,7 @@ async def start(
         "project_id": planned.project_pk,
         "data_source_id": planned.source_pk,
         "creator_id": creator_pk,
-        "options": {"table": list(planned.table), "reuse": reuse},
+        "options": _options(planned, reuse=reuse),
         "input_snapshot_id": planned.snapshot_pk,
         "memo_key": key,
         "trace_id": trace_id(),
@@ -146,8 +148,22 @@ async def again(job: Job, creator_pk: int | None) -> Job:
             )
             for step in steps
         ),
+        shared_out=shared_out(job.options),
     )
     return await start(planned, creator_pk, reuse=False, field="input.id")
+
+
+def shared_out(options: dict[str, Any]) -> tuple[int, int] | None:
+    """How many of a job's first steps run in how many partitions; None where the table stays whole."""
+    partitioned: int | None = options.get("partitioned")
+    return None if partitioned is None else (partitioned, options["partitions"])
+
+
+def _options(planned: Plan, *, reuse: bool) -> dict[str, Any]:
+    options: dict[str, Any] = {"table": list(planned.table), "reuse": reuse}
+    if planned.shared_out is not None:
+        options["partitioned"], options["partitions"] = planned.shared_out
+    return options
 
 
 async def _refuse_without_sandbox(platform: Platform) -> None:

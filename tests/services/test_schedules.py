@@ -77,18 +77,20 @@ async def test_a_schedule_is_made(platform: Platform, place: Place) -> None:
 async def test_a_schedule_of_scripts_is_made(platform: Platform, place: Place) -> None:
     source = await synced(place)
     await factories.make_script(source, "a.py")
-    steps = (StepGiven("a.py", 2, {"x": [1]}), StepGiven("a.py"))
+    steps = (StepGiven("a.py", 2, {"x": [1]}), StepGiven("a.py", partitioned=True))
+    work = ScriptsWork(steps, table="t", reuse=False, partitions=3)
 
-    made = await make(platform, place, source, work=ScriptsWork(steps, table="t", reuse=False))
+    made = await make(platform, place, source, work=work)
 
     assert made.kind is JobKind.SCRIPT
     assert made.options == {
         "table": "t",
         "schema": None,
+        "partitions": 3,
         "reuse": False,
         "steps": [
-            {"key": "a.py", "exec_order": 2, "parameters": {"x": [1]}},
-            {"key": "a.py", "exec_order": 0, "parameters": {}},
+            {"key": "a.py", "exec_order": 2, "parameters": {"x": [1]}, "partitioned": False},
+            {"key": "a.py", "exec_order": 0, "parameters": {}, "partitioned": True},
         ],
     }
 
@@ -100,7 +102,7 @@ async def test_one_of_scripts_may_be_made_before_the_first_sync(
 
     made = await make(platform, place, source, work=ScriptsWork((StepGiven("later.py"),)))
 
-    assert made.options["steps"] == [{"key": "later.py", "exec_order": 0, "parameters": {}}]
+    assert [each["key"] for each in made.options["steps"]] == ["later.py"]
 
 
 @pytest.mark.parametrize(
