@@ -80,6 +80,16 @@ async def test_deleted_rows_are_in_no_file(rows: Rows, tmp_path: Path, kind: Exp
         assert empty == b""
 
 
+async def test_a_table_without_rows_is_exported_with_columns_of_every_type(rows: Rows) -> None:
+    table = tables.schema([(each.value, each) for each in ColumnType])
+
+    data = b"".join([chunk async for chunk in rows.exports.stream([], table, ExportFormat.PARQUET)])
+
+    found = pq.read_table(io.BytesIO(data))
+    assert (found.num_rows, found.column_names) == (0, [each.value for each in ColumnType])
+    assert str(found.schema.field("decimal").type) == "decimal128(38, 10)"
+
+
 _MEASURE = """
 import asyncio, resource, sys
 from pathlib import Path

@@ -17,7 +17,7 @@ from services.platform import Platform
 from storage.location import Location
 from storage.s3 import S3Store
 from storage.sigv4 import Credentials
-from storage.snapshots.manifest import Manifest
+from storage.snapshots.manifest import Manifest, StoredTable
 from tests.factories import make_script_job
 from tests.s3_server import KEY_ID, SECRET, S3Server
 from tests.workers.scripting import (
@@ -152,6 +152,38 @@ async def test_a_result_without_rows_is_a_snapshot_too(platform: Platform) -> No
         "id", "name", "amount", "day",
     ]  # fmt: skip
     await assert_nothing_left(platform, job, snapshot)
+
+
+async def test_batches_of_a_second_step_have_plain_dtypes_where_there_are_no_nulls(
+    platform: Platform,
+) -> None:
+    source = await stored_source(platform)
+    first = "df['odd'] = df['id'] % 2 == 1\ndf['maybe'] = df['id'].astype('Int64').where(df['odd'])"
+    body = """
+def run_batches(batches):
+    for batch in batches:
+        print(*batch[["id", "odd", "maybe"]].dtypes)
+        yield batch
+"""
+
+    job = await worked(platform, await make_script_job(source, first, body))
+
+    await derived_of(job)
+    assert await printed(job) == ["int64 bool Int64"]
+
+
+async def test_a_table_without_rows_is_given_with_its_types(platform: Platform) -> None:
+    columns = tuple(Column(each.value, each) for each in ColumnType)
+    source = await stored_source(platform)
+    snapshot = await Snapshot.get(id=source.current_snapshot_id)
+    none = Manifest((StoredTable(TableSchema("t", columns), ()),))
+    await Snapshot.filter(id=snapshot.id).update(manifest=none.to_json())
+    batches = "def run_batches(batches):\n    yield from batches\n"
+
+    job = await worked(platform, await make_script_job(source, "df = df", batches))
+
+    table = table_of(await derived_of(job), "t").table
+    assert [column.type for column in table.columns] == list(ColumnType)
 
 
 async def test_an_error_in_step_two_is_that_step_s_and_publishes_nothing(

@@ -1,6 +1,8 @@
 """Every column type goes into a script and out of it again with nothing lost, and is what the contract says inside."""
 
+import ast
 import datetime as dt
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 
 from base.tables import ColumnType
 from tests.workers.sandbox.stepping import Files, run_files, run_script
-from workers.sandbox.messages import StepOrder
+from workers.sandbox.messages import ColumnIn, StepOrder, TableIn
 
 AS_IS = "def run(df):\n    print(dict(df.dtypes.astype(str)))\n    return df\n"
 BATCHES = "def run_batches(batches):\n    yield from batches\n"
@@ -210,3 +212,55 @@ async def test_columns_are_found_by_name_points_and_all(tmp_path: Path) -> None:
     step = await run_files(files, StepOrder("a.py", AS_IS, "", source))
 
     assert step.rows == [{"A": 2, "a.b": "x"}]
+
+
+@pytest.mark.parametrize("body", [AS_IS, BATCHES, GLOBAL])
+async def test_a_stored_table_without_parts_keeps_its_types(tmp_path: Path, body: str) -> None:
+    files = Files(tmp_path)
+    columns = tuple(ColumnIn(each.value, each) for each in ColumnType)
+
+    step = await run_files(files, StepOrder("a.py", body, "", TableIn("t", None, columns, ())))
+
+    assert step.error is None
+    assert step.rows == []
+    assert step.types == {each.value: each for each in ColumnType}
+    if body == AS_IS:
+        assert ast.literal_eval(step.log[0][1]) == {
+            "boolean": "bool",
+            "integer": "int64",
+            "decimal": "decimal128(38, 10)[pyarrow]",
+            "float": "float64",
+            "text": "str",
+            "date": "date32[day][pyarrow]",
+            "time": "time64[us][pyarrow]",
+            "timestamp": "datetime64[us]",
+            "timestamp_tz": "datetime64[us, UTC]",
+            "duration": "string[pyarrow]",
+            "binary": "binary[pyarrow]",
+            "json": "string[pyarrow]",
+            "list": "list<item: string>[pyarrow]",
+            "struct": "struct<>[pyarrow]",
+            "uuid": "string[pyarrow]",
+            "unknown": "string[pyarrow]",
+        }
+
+
+async def test_batches_of_what_a_step_left_have_dtypes_for_nulls_only_where_some_are(
+    tmp_path: Path,
+) -> None:
+    table = pa.table(
+        {
+            "n": [1],
+            "m": pa.array([1, None], pa.int64()).slice(0, 1),
+            "b": [True],
+        }
+    )
+    files = Files(tmp_path)
+    made = files.ipc("t", table)
+    told = {"n": False, "m": True, "b": False}
+    columns = tuple(replace(each, has_nulls=told[each.name]) for each in made.columns)
+    body = "def run_batches(batches):\n    for df in batches:\n        print(*df.dtypes)\n        yield df"
+
+    step = await run_files(files, StepOrder("a.py", body, "", replace(made, columns=columns)))
+
+    assert step.log == [["info", "int64 Int64 bool"]]
