@@ -102,11 +102,38 @@ class Engine:
 
     async def _work(self, lease: Lease) -> None:
         set_trace_id(lease.trace_id)
-        kind = self._kinds[lease.kind]
+        await _Attempt(self.platform, self._kinds[lease.kind], lease, self._stopping).run()
+
+
+async def within(platform: Platform, kind: Kind, lease: Lease) -> None:
+    """Bring an attempt to its end in the slot of another job's; cancelled with that, it gives its job back first."""
+    stopping = asyncio.Event()
+    task = asyncio.create_task(_Attempt(platform, kind, lease, stopping).run())
+    try:
+        await asyncio.shield(task)
+    finally:
+        stopping.set()
+        await asyncio.wait({task})
+
+
+class _Attempt:
+    """One attempt at a job that is held, until its end is recorded. Once `stopping` is set, the job goes back."""
+
+    def __init__(
+        self, platform: Platform, kind: Kind, lease: Lease, stopping: asyncio.Event
+    ) -> None:
+        self._platform = platform
+        self._kind = kind
+        self._lease = lease
+        self._stopping = stopping
+
+    async def run(self) -> None:
+        """All of it; raises nothing that was to be expected."""
+        lease = self._lease
         try:
-            outcome = await self._attempt(kind, lease)
+            outcome = await self._work()
             if outcome is not None:
-                await self._settle(kind, lease, outcome)
+                await self._settle(outcome)
         except LeaseLost:
             _log.warning("job %d went to another attempt", lease.job_id)
         except DatabaseFailure:
@@ -114,11 +141,12 @@ class Engine:
                 "the end of job %d was not recorded; its lease will run out", lease.job_id
             )
 
-    async def _attempt(self, kind: Kind, lease: Lease) -> BaseException | None:
+    async def _work(self) -> BaseException | None:
         """Run the work beside its watch, whichever ends first ends the other; what was raised, None after success."""
+        lease = self._lease
         _log.info("job %d: attempt %d", lease.job_id, lease.attempt)
-        work = asyncio.ensure_future(kind.run(self.platform, lease))
-        watch = asyncio.ensure_future(self._watch(lease))
+        work = asyncio.ensure_future(self._kind.run(self._platform, lease))
+        watch = asyncio.ensure_future(self._watch())
         await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
         for task in (work, watch):
             task.cancel()
@@ -127,8 +155,9 @@ class Engine:
             return work.exception()
         return asyncio.CancelledError() if watch.cancelled() else watch.exception()
 
-    async def _watch(self, lease: Lease) -> None:
+    async def _watch(self) -> None:
         """Renew the lease each third of it; raises what the work has to stop for."""
+        lease = self._lease
         lease_seconds = lease.lease_ms / 1000
         renewed = time.monotonic()
         while True:
@@ -153,23 +182,25 @@ class Engine:
             if time.monotonic() - renewed > lease_seconds * 5 / 6:
                 raise LeaseLost  # stop before another attempt may start
 
-    async def _settle(self, kind: Kind, lease: Lease, outcome: BaseException) -> None:
+    async def _settle(self, outcome: BaseException) -> None:
         """Record how an attempt ended that did not succeed."""
+        lease = self._lease
         try:
             if isinstance(outcome, Stopping):
                 await leases.release(lease)
                 return
             if not isinstance(outcome, LeaseLost | CancelRequested):
-                if await self._fail(lease, outcome):
-                    await kind.discard(self.platform, lease)
+                if await self._fail(outcome):
+                    await self._kind.discard(self._platform, lease)
                 return
             raise outcome
         except CancelRequested:
             await leases.cancelled(lease)
-            await kind.discard(self.platform, lease)
+            await self._kind.discard(self._platform, lease)
 
-    async def _fail(self, lease: Lease, outcome: BaseException) -> bool:
+    async def _fail(self, outcome: BaseException) -> bool:
         """Give the job back for another try, or end it; whether it is over."""
+        lease = self._lease
         error = _explain(lease, outcome)
         if error.retryable and lease.failures + 1 < leases.FAILURES_MAX:
             delay = min(BACKOFF_SECONDS * 2**lease.failures, BACKOFF_SECONDS_MAX)
