@@ -211,7 +211,6 @@ class _Attempt:
         return StepOrder(
             key=step.key,
             body=step.body or "",
-            contract="",
             source=source,
             parameters=step.parameters,
             others=tuple(others),

@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from base.errors import RateLimited
-from base.tables import ColumnType, TableSchema
-from storage.snapshots import vectors
+from base.tables import TableSchema
+from storage.snapshots import empty, vectors
 from storage.snapshots.buffers import joined
 from storage.snapshots.cells import csv_cell, csv_row, json_cell, json_record
 from storage.snapshots.engine import EnginePool
@@ -35,16 +35,6 @@ EXPORTS_MAX = 16  # at once a process, slow readers included
 EXPORT_THREADS = 2
 CHUNK_BYTES = 512 * 1024
 _STREAM_ROWS = 2048
-_EMPTY_TYPES = {
-    ColumnType.BOOLEAN: pa.bool_(),
-    ColumnType.INTEGER: pa.int64(),
-    ColumnType.FLOAT: pa.float64(),
-    ColumnType.DATE: pa.date32(),
-    ColumnType.TIME: pa.time64("us"),
-    ColumnType.TIMESTAMP: pa.timestamp("us"),
-    ColumnType.TIMESTAMP_TZ: pa.timestamp("us", "UTC"),
-    ColumnType.BINARY: pa.binary(),
-}
 
 
 class Exports:
@@ -187,8 +177,8 @@ def _gathered(pieces: Iterator[bytes]) -> Generator[bytes]:
 
 def _empty_schema(table: TableSchema) -> pa.Schema:
     """The types of a table that has no part which would tell."""
-    fields = [(c.name, _EMPTY_TYPES.get(c.type, pa.string())) for c in table.columns]
-    return pa.schema(fields)
+    found = empty.schema(table.columns)  # but Parquet has no struct without a field
+    return pa.schema([f.with_type(pa.string()) if f.type == pa.struct([]) else f for f in found])
 
 
 def _header(table: TableSchema) -> bytes:

@@ -83,13 +83,11 @@ class TableIn:
 class StepOrder:
     """One step: a script, and the table that it runs over.
 
-    `contract` is a value of `models.scripts.ScriptContract`; `others` are the source's other tables. The result may
-    have `bytes_max` bytes, the log `log_bytes_max`.
+    `others` are the source's other tables. The result may have `bytes_max` bytes, the log `log_bytes_max`.
     """
 
     key: str
     body: str
-    contract: str
     source: TableIn
     parameters: dict[str, Any] = field(default_factory=dict)
     others: tuple[TableIn, ...] = ()

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from base.errors import InvalidInput
+from storage.snapshots import empty
 from storage.snapshots.vectors import Vector
 from workers.sandbox.messages import FileIn, TableIn
 
@@ -40,7 +41,7 @@ def _read(descriptors: Descriptors, table: TableIn) -> pa.Table:
     else:
         pieces = [_part(descriptors, file) for file in table.files]
     if not pieces:
-        return pa.table({each.name: pa.nulls(0, pa.string()) for each in table.columns})
+        return empty.schema(table.columns).empty_table()
     return _chosen(pa.concat_tables(pieces), table)
 
 

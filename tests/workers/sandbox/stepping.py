@@ -171,7 +171,6 @@ async def run_script(
     order = StepOrder(
         key,
         body,
-        "dataframe",
         source,
         parameters or {},
         log_bytes_max=log_bytes_max,

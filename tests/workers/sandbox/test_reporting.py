@@ -191,7 +191,7 @@ def run(df, context):
         time.sleep(0.01)
 """
     files = Files(tmp_path)
-    order = StepOrder("a.py", body, "", files.ipc("t", TABLE))
+    order = StepOrder("a.py", body, files.ipc("t", TABLE))
     messages: list[Any] = []
     running = asyncio.create_task(in_child(files, tmp_path / "out", order, messages.append))
     try:

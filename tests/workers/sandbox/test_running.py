@@ -99,7 +99,7 @@ def run(df, context):
     assert context.tables["crm.customers"]["name"].tolist() == ["a", "b"]
     return df.merge(customers, left_on="customer", right_on="id")[["customer", "name"]]
 """
-    order = StepOrder("a.py", body, "", source, {"suffix": ["!", 1.5]}, others)
+    order = StepOrder("a.py", body, source, {"suffix": ["!", 1.5]}, others)
 
     step = await run_files(files, order)
 
@@ -111,7 +111,7 @@ async def test_a_table_that_is_not_there_is_told_with_those_that_are(tmp_path: P
     files = Files(tmp_path)
     source = files.ipc("t", TABLE)
     body = "def run(df, context): return context.tables['no']"
-    order = StepOrder("a.py", body, "", source, {}, (files.ipc("other", TABLE),))
+    order = StepOrder("a.py", body, source, {}, (files.ipc("other", TABLE),))
 
     step = await run_files(files, order)
 
@@ -133,7 +133,7 @@ def run_batches(batches):
         "t", [pa.table({"n": numbers[:200_000]}), pa.table({"n": numbers[200_000:]})]
     )
 
-    step = await run_files(files, StepOrder("a.py", body, "", source))
+    step = await run_files(files, StepOrder("a.py", body, source))
 
     assert step.error is None
     assert step.table is not None
@@ -157,7 +157,7 @@ async def test_a_null_in_one_batch_makes_all_batches_nullable(tmp_path: Path) ->
         pa.table({"n": pa.array([None], pa.int64()), "m": [2]}),
     ]
 
-    step = await run_files(files, StepOrder("a.py", body, "", files.parquet("t", parts)))
+    step = await run_files(files, StepOrder("a.py", body, files.parquet("t", parts)))
 
     assert [line for _, line in step.log] == ["Int64 int64", "Int64 int64"]
     assert step.rows == [{"n": 1, "m": 1}, {"n": None, "m": 2}]
@@ -192,10 +192,10 @@ async def test_a_table_larger_than_the_memory_is_seen_in_batches(tmp_path: Path)
         "def run_batches(batches):\n    for batch in batches: yield batch.count().to_frame('n')"
     )
 
-    whole = await run_files(files, StepOrder("a.py", "df", "", source), limits)
+    whole = await run_files(files, StepOrder("a.py", "df", source), limits)
     files.folder = tmp_path / "batches"
     files.folder.mkdir()
-    parts = await run_files(files, StepOrder("a.py", counting, "", source), limits)
+    parts = await run_files(files, StepOrder("a.py", counting, source), limits)
 
     assert isinstance(whole.error, LimitExceeded)
     assert parts.error is None
@@ -217,7 +217,7 @@ async def test_a_table_that_a_step_before_damaged_is_refused(
         with path.open("r+b") as file:  # noqa: ASYNC230
             file.truncate(size_bytes - 20) if damage == "cut" else file.write(b"x" * size_bytes)
 
-    step = await run_files(files, StepOrder("a.py", body, "", source))
+    step = await run_files(files, StepOrder("a.py", body, source))
 
     assert isinstance(step.error, InvalidInput)
     assert (

@@ -105,7 +105,7 @@ async def test_a_column_goes_through_a_script_unchanged(
         else files.parquet("t", [table], types=types)
     )
 
-    step = await run_files(files, StepOrder("a.py", AS_IS, "dataframe", source))
+    step = await run_files(files, StepOrder("a.py", AS_IS, source))
 
     assert step.error is None
     said = [[level, text.replace("list<element:", "list<item:")] for level, text in step.log]
@@ -197,7 +197,7 @@ async def test_parts_are_read_in_order_without_their_deleted_rows(tmp_path: Path
     for number, body in enumerate((AS_IS, BATCHES)):
         (tmp_path / str(number)).mkdir()
         files.folder = tmp_path / str(number)
-        steps.append(await run_files(files, StepOrder("a.py", body, "", source)))
+        steps.append(await run_files(files, StepOrder("a.py", body, source)))
 
     assert [step.rows for step in steps] == [expected, expected]
     assert [step.result["rows_in"] for step in steps] == [197, 197]
@@ -209,7 +209,7 @@ async def test_columns_are_found_by_name_points_and_all(tmp_path: Path) -> None:
     whole = files.parquet("t", [table])
     source = type(whole)(whole.name, None, (whole.columns[3], whole.columns[1]), whole.files)
 
-    step = await run_files(files, StepOrder("a.py", AS_IS, "", source))
+    step = await run_files(files, StepOrder("a.py", AS_IS, source))
 
     assert step.rows == [{"A": 2, "a.b": "x"}]
 
@@ -219,7 +219,7 @@ async def test_a_stored_table_without_parts_keeps_its_types(tmp_path: Path, body
     files = Files(tmp_path)
     columns = tuple(ColumnIn(each.value, each) for each in ColumnType)
 
-    step = await run_files(files, StepOrder("a.py", body, "", TableIn("t", None, columns, ())))
+    step = await run_files(files, StepOrder("a.py", body, TableIn("t", None, columns, ())))
 
     assert step.error is None
     assert step.rows == []
@@ -261,6 +261,6 @@ async def test_batches_of_what_a_step_left_have_dtypes_for_nulls_only_where_some
     columns = tuple(replace(each, has_nulls=told[each.name]) for each in made.columns)
     body = "def run_batches(batches):\n    for df in batches:\n        print(*df.dtypes)\n        yield df"
 
-    step = await run_files(files, StepOrder("a.py", body, "", replace(made, columns=columns)))
+    step = await run_files(files, StepOrder("a.py", body, replace(made, columns=columns)))
 
     assert step.log == [["info", "int64 Int64 bool"]]
