@@ -22,7 +22,7 @@ from base.errors import InvalidInput, PayloadTooLarge
 from base.forks import size
 from base.tables import Column, ColumnType, TableSchema
 from connectors.files.arrow_types import Inexact, TextPaths, column_type, convert, stored
-from connectors.files.names import COLUMNS_MAX, unique_names
+from connectors.files.names import COLUMNS_MAX
 from storage.snapshots import profile
 from storage.snapshots.manifest import LocalPart
 from storage.snapshots.writer import PartWriter
@@ -101,11 +101,8 @@ class Result:
     def __post_init__(self) -> None:
         with _reading():
             self._reader = pa.ipc.open_file(pa.PythonFile(self.file, mode="r"))
-            given = [str(name) for name in self._reader.schema.names]
-        self._names = _names(given)
-        renamed = [(old, new) for old, new in zip(given, self._names, strict=True) if old != new]
-        self.notes += [f"The column {old!r} is stored as {new!r}." for old, new in renamed]
-        for place, name in enumerate(given):
+            self._names = _names([str(name) for name in self._reader.schema.names])
+        for place, name in enumerate(self._names):
             told = self.order.columns.get(name)
             if told is not None and told in _CHECKS and pa.types.is_string(self._target(place)):
                 self._texts[place] = _Text(told)
@@ -207,7 +204,7 @@ def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _names(given: Sequence[str]) -> list[str]:
-    """The columns' names as they are stored; raises InvalidInput where there are none, too many, or unfit ones."""
+    """The columns' names, which stay as they are; raises InvalidInput where there are none, too many, or unfit ones."""
     if not given:
         raise InvalidInput("The script's result has no columns.", hint="Keep at least one.")
     if len(given) > COLUMNS_MAX:
@@ -225,7 +222,11 @@ def _names(given: Sequence[str]) -> list[str]:
                 f"The name of column {place:,} of the script's result, {name!r}, holds control characters.",
                 hint="Rename it.",
             )
-    return unique_names(given)
+    if "" in given:
+        raise InvalidInput(f"Column {given.index('') + 1:,} of the script's result has no name.")
+    if len(set(given)) < len(given):
+        raise InvalidInput("The script's result has columns of the same name.")
+    return list(given)
 
 
 @contextmanager

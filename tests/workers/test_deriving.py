@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +19,10 @@ import pytest
 
 from base.errors import InvalidInput, PayloadTooLarge, PlatformError, Unsupported
 from base.tables import Column, ColumnType, TableSchema
+from storage.snapshots.formats import ExportFormat
+from storage.snapshots.manifest import LocalPart
+from storage.snapshots.pages import RowFilter, RowOp, RowQuery
+from storage.snapshots.rows import Rows
 from workers import deriving
 from workers.deriving import derive
 from workers.messages import Derived, DeriveOrder
@@ -169,16 +175,26 @@ def test_a_text_is_more_than_text_only_where_every_value_is(
         assert rows.column("id").to_pylist() == values
 
 
-def test_names_that_queries_cannot_tell_apart_are_changed(tmp_path: Path) -> None:
-    batch = pa.RecordBatch.from_arrays([pa.array([1])] * 3, names=["a", "A", " "])
+async def test_names_stay_as_they_are_and_are_told_apart(tmp_path: Path) -> None:
+    names = ["a", "A", " ", " x ", "x", "c0", "ß", "SS", "q\"'", "ä.ö"]
+    arrays = [pa.array([place, None], pa.int64()) for place in range(len(names))]
+    batch = pa.RecordBatch.from_arrays(arrays, names=names)
 
     done, rows = derived(written(tmp_path / "out.arrow", batch))
 
-    assert rows.column_names == ["a", "A_2", "column_3"]
-    assert done.notes == (
-        "The column 'A' is stored as 'A_2'.",
-        "The column ' ' is stored as 'column_3'.",
-    )
+    assert rows.column_names == names
+    assert done.notes == ()
+    folder = tmp_path / "out-derived"
+    profile = orjson.loads((folder / done.profile.name).read_bytes())["columns"]
+    assert [(each["column"], each["nulls"]) for each in profile] == [(name, 1) for name in names]
+    parts = [LocalPart(folder / part.name, part.rows) for part in done.parts]
+    where = [RowFilter(name, RowOp.EQ, place) for place, name in enumerate(names)]
+    with closing(Rows()) as reader:
+        page = await reader.page(parts, done.table, RowQuery(["A", "a"], where))
+        stream = reader.exports.stream(parts, done.table, ExportFormat.JSONL)
+        text = b"".join([chunk async for chunk in stream]).decode()
+    assert page.rows_json == b"[[1,0]]"
+    assert json.loads(text.splitlines()[0]) == {name: at for at, name in enumerate(names)}
 
 
 def named(*names: str) -> pa.RecordBatch:
@@ -190,6 +206,8 @@ def named(*names: str) -> pa.RecordBatch:
     [
         (pa.RecordBatch.from_arrays([], names=[]), InvalidInput, "no columns"),
         (named("a\0b"), InvalidInput, "control characters"),
+        (named("a", "a"), InvalidInput, "of the same name"),
+        (named("a", ""), InvalidInput, "Column 2 of the script's result has no name"),
         (named("x" * 1_001), InvalidInput, "1,001 characters"),
         (named(*map(str, range(10_001))), InvalidInput, "10,001 columns"),
         (
@@ -214,7 +232,7 @@ def named(*names: str) -> pa.RecordBatch:
             "larger than the limit of 256 MB",
         ),
     ],
-    ids=["nothing", "control", "long", "many", "rows", "union", "fields", "cell", "bomb"],
+    ids=["nothing", "control", "twice", "unnamed", "long", "many", "rows", "union", "fields", "cell", "bomb"],
 )  # fmt: skip
 def test_what_cannot_be_stored_is_refused_with_a_word(
     tmp_path: Path, batch: pa.RecordBatch, error: type[PlatformError], said: str
