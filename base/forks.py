@@ -30,9 +30,8 @@ from base.isolation import Isolation
 
 FRAME = struct.Struct("!BQ")  # kind, length of what follows
 MESSAGE, RESULT, ERROR, BUG = range(4)
-STATUS = struct.Struct(
-    "!iQ?"
-)  # as `os.wait4` gives it; peak of memory in bytes; whether it said to get none
+# As `os.wait4` gives it; peak of memory in bytes; whether it said to get none; seconds of processor time.
+STATUS = struct.Struct("!iQ?d")
 BUG_CHARACTERS_MAX = 20_000  # of a traceback that a child tells
 _PR_SET_PDEATHSIG = 1
 _SAID_BYTES = 4096  # the tail of what a child printed: only to tell why it died, never shown
@@ -41,6 +40,7 @@ _NO_MEMORY = re.compile(
     rb"bad_alloc|memory allocation of \d+ bytes failed|[Cc](?:annot|ould not) allocate memory|[Oo]ut of memory"
 )
 _PEAK = re.compile(rb"VmPeak:\s*(\d+) kB")
+_FIRST_TO_GO = "1000"  # for the kernel where memory runs out, long before the server
 _LOOK_SECONDS = (
     0.05  # between looks at how much memory children have; nobody can tell once one is dead
 )
@@ -64,7 +64,9 @@ class Limits:
     """What one child may use. `memory_bytes` is address space, `file_bytes` the size of each file it writes.
 
     No `cpu_seconds`: as many as there are in `wall_seconds` on all processors. `threads` counts in an isolated child,
-    where every thread but the first is a library's or a script's.
+    where every thread but the first is a library's or a script's. `folder_bytes` is the disk space of all that lies in
+    its isolation's folder at one time, looked at every second, and `folder_files` their number; no `folder_bytes`: as
+    much as there is of both.
     """
 
     wall_seconds: float = 60
@@ -73,6 +75,8 @@ class Limits:
     file_bytes: int = 16 * 1024**3
     open_files: int = 512
     threads: int = 256
+    folder_bytes: int | None = None
+    folder_files: int = 100_000
 
     @property
     def effective_cpu_seconds(self) -> int:
@@ -150,13 +154,14 @@ class _Forked:
             if found:
                 self._peak_bytes = int(found[1]) * 1024
 
-    def tell(self, status: int, resident_bytes: int) -> None:
+    def tell(self, status: int, used: resource.struct_rusage) -> None:
         """Tell the parent of the end."""
         self.hear()
-        peak_bytes = max(self._peak_bytes, resident_bytes)
+        peak_bytes = max(self._peak_bytes, used.ru_maxrss * 1024)
         got_none = _NO_MEMORY.search(self._tail) is not None
+        cpu_seconds = used.ru_utime + used.ru_stime
         with contextlib.suppress(OSError):
-            self.status.send(STATUS.pack(status, peak_bytes, got_none))
+            self.status.send(STATUS.pack(status, peak_bytes, got_none, cpu_seconds))
 
     def close(self) -> None:
         """Close both descriptors."""
@@ -262,7 +267,7 @@ class _ForkServer:
             for watched in (child.status, child.errors):
                 with contextlib.suppress(KeyError):
                     self._selector.unregister(watched)
-            child.tell(status, used.ru_maxrss * 1024)
+            child.tell(status, used)
             child.close()
 
 
@@ -308,6 +313,8 @@ def _plain(value: object) -> object:
 
 
 def _limit(limits: Limits) -> None:
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, encoding="ascii")
     for kind, value, grace in (
         (resource.RLIMIT_CORE, 0, 0),
         (resource.RLIMIT_AS, limits.memory_bytes, 0),

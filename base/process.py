@@ -19,7 +19,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from base import isolation as isolating
@@ -68,7 +69,16 @@ _log = logging.getLogger(__name__)
 _FRAME_BYTES_MAX = 64 * 1024**2
 _READ_BYTES = 256 * 1024
 _STOP_SECONDS = 5
+_FOLDER_LOOK_SECONDS = 1
 _NEAR_LIMIT = 0.75  # of the memory: what was asked for in vain is not in the peak
+_BLOCK_BYTES = 512  # of `st_blocks`, whatever the file system
+_REASONS = {
+    signal.SIGKILL: (
+        "as the system does when the memory of the machine or the container runs out",
+        "Give it more, or have each worker run fewer jobs at once by HEADWATER_WORKER_THREADS.",
+    ),
+    signal.SIGSYS: ("for a system call that is not allowed it", None),
+}
 _CRASHES = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGTRAP}
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 _FIXED = {
@@ -121,10 +131,10 @@ async def run(
     With `on_message` the function's first argument is a `Channel`, whose messages are handled one after the other. With
     `isolation` the child isolates itself before the function is called, whose next argument is the tuple of descriptors
     if it `opens` files. A `plain` child, which may run anybody's code, answers in JSON, up to FRAMES_BYTES_MAX in all.
-    The child is killed, and gone, when this returns or is cancelled. Raises the function's PlatformError (of a plain
-    child: the class of its code); `TookTooLong`, `LimitExceeded` or `ChildDied` when the child was stopped;
-    `SandboxUnavailable` where it could not be isolated; `Internal` for any other exception, whose traceback goes to the
-    log without `secrets`.
+    The child is killed, and gone, when this returns or is cancelled. Files that the parent takes out of its folder
+    meanwhile count no longer. Raises the function's PlatformError (of a plain child: the class of its code);
+    `TookTooLong`, `LimitExceeded` or `ChildDied` when the child was stopped; `SandboxUnavailable` where it could not be
+    isolated; `Internal` for any other exception, whose traceback goes to the log without `secrets`.
     """
     if isolation is not None:
         await _warn_of_limited()
@@ -135,6 +145,7 @@ async def run(
     talks = on_message is not None
     work = Work(where, args, limits, talks, isolation, is_limited_allowed, plain)
     child = (server or _zygote).fork(is_plain=plain)
+    watch = asyncio.create_task(_watch(child, limits, isolation.folder if isolation else None))
     try:
         async with asyncio.timeout(limits.wall_seconds) as deadline:
             return await _converse(child, work, on_message, tuple(secrets))
@@ -144,8 +155,9 @@ async def run(
         message = f"The work took longer than its limit of {limits.wall_seconds:g} seconds."
         raise TookTooLong(message) from error
     except _Gone as error:
-        raise _death(await child.end(), limits) from error
+        raise child.excess or _death(await child.end(), limits) from error
     finally:
+        watch.cancel()
         await asyncio.shield(asyncio.ensure_future(child.end()))
 
 
@@ -187,12 +199,53 @@ async def _converse(
             await handled
 
 
+async def _watch(child: _Child, limits: Limits, folder: Path | None) -> None:
+    """Kill a child whose folder holds more than it may: the limits of resources know single files only."""
+    while folder is not None and limits.folder_bytes is not None and child.excess is None:
+        await asyncio.sleep(_FOLDER_LOOK_SECONDS)
+        if excess := await asyncio.to_thread(_excess, folder, limits.folder_bytes, limits):
+            child.kill(excess)
+
+
+def _excess(folder: Path, bytes_max: int, limits: Limits) -> LimitExceeded | None:
+    """Blocking: which limit the files in a folder are over, if any."""
+    files = used_bytes = 0
+    try:
+        for file_bytes in _files(folder):
+            files, used_bytes = files + 1, used_bytes + file_bytes
+            if files > limits.folder_files:
+                told = f"The work keeps more than its limit of {limits.folder_files:,} files."
+                return LimitExceeded(told)
+            if used_bytes > bytes_max:
+                told = f"The work keeps files of more than its limit of {size(bytes_max)} in all."
+                return LimitExceeded(told)
+    except OSError:  # too deep, or closed on purpose: what is in there could not be counted
+        return LimitExceeded("The work made a folder that cannot be looked into.")
+    return None
+
+
+def _files(folder: Path) -> Iterator[int]:
+    """The bytes on disk of each file and folder below; those that come and go meanwhile may be missing."""
+    folders = [str(folder)]
+    while folders:
+        with (
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            os.scandir(folders.pop()) as entries,
+        ):
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                with contextlib.suppress(FileNotFoundError):
+                    yield entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
+
+
 class _End(NamedTuple):
     """How a child ended: its wait status, about how much memory it had at most, whether it said to get no more."""
 
     status: int
     peak_bytes: int
     got_none: bool
+    cpu_seconds: float
 
 
 def _death(end: _End | None, limits: Limits) -> PlatformError:
@@ -203,17 +256,18 @@ def _death(end: _End | None, limits: Limits) -> PlatformError:
     is_near = end.peak_bytes > limits.memory_bytes * _NEAR_LIMIT
     if end.got_none or (is_near and (code > 0 or -code in _CRASHES)):
         return no_memory(limits)
-    if code == -signal.SIGXCPU:
+    # Who does not heed SIGXCPU is killed a second later.
+    is_spent = code == -signal.SIGKILL and end.cpu_seconds >= limits.effective_cpu_seconds
+    if code == -signal.SIGXCPU or is_spent:
         spent = f"The work used more than its limit of {limits.effective_cpu_seconds} seconds of processor time."
         return LimitExceeded(spent)
     if code >= 0:
         return ChildDied(f"The process that did the work exited with code {code}.")
     name = signal.Signals(-code)
-    is_killed = name is signal.SIGKILL
-    reason = "as the system does when memory runs out" if is_killed else "a crash in a library"
-    if name is signal.SIGSYS:
-        reason = "for a system call that is not allowed it"
-    return ChildDied(f"The process that did the work was ended by {name.name}, {reason}.")
+    reason, hint = _REASONS.get(name, ("a crash in a library", None))
+    return ChildDied(
+        f"The process that did the work was ended by {name.name}, {reason}.", hint=hint
+    )
 
 
 class _Child:
@@ -224,6 +278,7 @@ class _Child:
         self._said_bytes = 0
         self._connection = connection
         self._status = status
+        self.excess: LimitExceeded | None = None
         self._buffer = bytearray()
         self._ended: asyncio.Task[_End | None] | None = None
         connection.setblocking(False)
@@ -264,6 +319,12 @@ class _Child:
         taken = bytes(self._buffer[:count])
         del self._buffer[:count]
         return taken
+
+    def kill(self, excess: LimitExceeded) -> None:
+        """Kill the child for this reason; whoever converses with it learns of its end, and ends it."""
+        self.excess = excess
+        with contextlib.suppress(OSError):
+            self._status.shutdown(socket.SHUT_WR)
 
     async def end(self) -> _End | None:
         """Kill the child if it lives and wait until it is gone; how it ended, None if nobody knows."""

@@ -25,6 +25,7 @@ from workers.receipts import Books
 from workers.state import SyncState, TableState
 
 FILE_BYTES_MAX = 64 * 1024**3  # of a part, or of what an engine spills to disk
+FOLDER_BYTES_MAX = 4 * FILE_BYTES_MAX  # of all that a child keeps at one time
 MEMORY_BYTES_MAX = 1024**3  # that an engine of the child may take
 MEMORY_SHARE = 4  # of the child's address space
 FILES_AT_ONCE = 8  # fetched from the object store
@@ -93,6 +94,7 @@ class Completion:
                 wall_seconds=settings.sync_seconds_max,
                 memory_bytes=settings.child_memory_bytes_max,
                 file_bytes=FILE_BYTES_MAX,
+                folder_bytes=FOLDER_BYTES_MAX,
             ),
             on_message=self._hear,
             isolation=isolation_of(self._folder, tables),

@@ -22,7 +22,13 @@ from services.leases import CancelRequested, Lease, LogEntry, Progress, StepChan
 from services.platform import Platform
 from storage.snapshots.manifest import Manifest, Part, StoredFile, StoredTable
 from workers import publishing, receipts, sync
-from workers.completing import FILE_BYTES_MAX, FILES_AT_ONCE, MEMORY_BYTES_MAX, MEMORY_SHARE
+from workers.completing import (
+    FILE_BYTES_MAX,
+    FILES_AT_ONCE,
+    FOLDER_BYTES_MAX,
+    MEMORY_BYTES_MAX,
+    MEMORY_SHARE,
+)
 from workers.engine import steadily
 from workers.listening import adopt
 from workers.messages import DERIVE, Derived, DeriveOrder, NewFile
@@ -324,6 +330,7 @@ class _Attempt:
                     wall_seconds=settings.script_seconds_max,
                     memory_bytes=memory_bytes,
                     file_bytes=FILE_BYTES_MAX,
+                    folder_bytes=FOLDER_BYTES_MAX,
                 ),
                 isolation=Isolation(opens=(OpenFile(path),), folder=folder),
                 server=SERVER,

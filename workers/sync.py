@@ -17,7 +17,7 @@ from services.platform import Platform
 from services.sources.dialing import connection_of, isolation_of
 from storage.snapshots.manifest import Manifest
 from workers import publishing
-from workers.completing import FILE_BYTES_MAX, Completed, Completion
+from workers.completing import FILE_BYTES_MAX, FOLDER_BYTES_MAX, Completed, Completion
 from workers.engine import steadily
 from workers.listening import Listener
 from workers.messages import READ, Before, ReadOrder, TableOrder
@@ -112,6 +112,7 @@ class _Sync:
                     wall_seconds=settings.sync_seconds_max,
                     memory_bytes=settings.child_memory_bytes_max,
                     file_bytes=FILE_BYTES_MAX,
+                    folder_bytes=FOLDER_BYTES_MAX,
                 ),
                 on_message=listener.hear,
                 secrets=secrets,

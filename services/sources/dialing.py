@@ -24,6 +24,7 @@ CONNECT_SECONDS_MAX = 5
 DEADLINE_MARGIN_SECONDS = 1  # of an operation, left for everything but the dialling
 ANSWER_MARGIN_SECONDS = 3  # of an operation, left for what is done with a server's answer
 FILE_BYTES_MAX = 1024**3  # of what an engine spills to disk while it looks at a file
+FOLDER_BYTES_MAX = 4 * FILE_BYTES_MAX  # of all that a child keeps at one time
 
 
 async def connection_to(
@@ -69,6 +70,7 @@ async def dial(platform: Platform, work: str, connection: Connection) -> Any:
         wall_seconds=max(settings.query_seconds_max - DEADLINE_MARGIN_SECONDS, 1),
         memory_bytes=settings.child_memory_bytes_max,
         file_bytes=FILE_BYTES_MAX,
+        folder_bytes=FOLDER_BYTES_MAX,
     )
     secrets = tuple(connection.secrets.values())
     folder = platform.store.scratch() / f"look-{token_hex(8)}"

@@ -49,6 +49,12 @@ def spin() -> None:
         pass
 
 
+def spin_on() -> None:
+    """As a script does that does not heed the signal of its limit."""
+    signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+    spin()
+
+
 def eat_memory() -> int:
     return len(bytearray(8 * 1024**3))
 
@@ -80,6 +86,35 @@ def write(path: str, count: int) -> None:
         file.write(b"x" * count)
 
 
+def fill(folder: str, count: int, size: int) -> None:
+    """Many files of a size, some of them in folders below, and then nothing more."""
+    for number in range(count):
+        below = Path(folder, str(number % 10))
+        below.mkdir(exist_ok=True)
+        (below / f"{number}.dat").write_bytes(b"x" * size)
+    nap()
+
+
+def dig(folder: str, depth: int) -> None:
+    """A tree whose paths are longer than a path may be."""
+    below = os.open(folder, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d" * 200, dir_fd=below)
+        below = os.open("d" * 200, os.O_RDONLY, dir_fd=below)
+    nap()
+
+
+def hand_over(channel: Channel, folder: str, count: int, size: int) -> int:
+    """Files that the parent takes away as they come."""
+    for number in range(count):
+        Path(folder, f"{number}.dat").write_bytes(b"x" * size)
+        channel.send(number)
+        while Path(folder, f"{number}.dat").exists():
+            time.sleep(0.01)
+        time.sleep(0.05)
+    return count
+
+
 def chatter(channel: Channel, count: int, size: int) -> int:
     for number in range(count):
         channel.send((number, b"x" * size))
@@ -99,6 +134,7 @@ def surroundings() -> dict[str, Any]:
         "fds": len(list(Path("/proc/self/fd").iterdir())),
         "int": signal.getsignal(signal.SIGINT) == signal.SIG_IGN,
         "modules": "duckdb" in sys.modules,
+        "oom": Path("/proc/self/oom_score_adj").read_text().strip(),
     }
 
 

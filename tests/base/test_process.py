@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from base import process
 from base.errors import Internal, InvalidInput
-from base.process import ChildDied, LimitExceeded, Limits, TookTooLong, run
+from base.process import ChildDied, Isolation, LimitExceeded, Limits, TookTooLong, run
 from base.tables import Column, ColumnType, TableSchema
 from tests.base import process_work
 
@@ -110,6 +111,7 @@ async def test_an_exit_is_an_error_that_names_the_code() -> None:
     [
         (process_work.eat_memory, LIMITS, LimitExceeded, r"limit of 4\.0 GB"),
         (process_work.spin, Limits(240, 4 * GIB, 1, 1), LimitExceeded, "1 seconds of processor"),
+        (process_work.spin_on, Limits(240, 4 * GIB, 1, 1), LimitExceeded, "1 seconds of processor"),
         (process_work.nap, Limits(0.2, 4 * GIB, 9, 1), TookTooLong, r"limit of 0\.2 seconds"),
     ],
 )
@@ -123,6 +125,59 @@ async def test_each_limit_stops_the_work_and_is_named(
 async def test_a_file_over_the_limit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LimitExceeded, match="file over its limit of 1 MB"):
         await run(process_work.write, str(tmp_path / "big"), 2 * 1024**2, limits=LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("size", "files_max", "message"),
+    [
+        (4096, 100_000, r"files of more than its limit of 4 MB in all"),
+        (0, 1000, r"more than its limit of 1,000 files"),
+    ],
+)
+async def test_files_that_are_too_many_for_the_folder_end_the_work(
+    tmp_path: Path, size: int, files_max: int, message: str
+) -> None:
+    limits = replace(LIMITS, folder_bytes=4 * 1024**2, folder_files=files_max)
+
+    with pytest.raises(LimitExceeded, match=message) as caught:
+        await run(
+            process_work.fill,
+            str(tmp_path),
+            2_000,
+            size,
+            limits=limits,
+            isolation=Isolation(folder=tmp_path),
+        )
+
+    assert (caught.value.code, caught.value.retryable) == ("PAYLOAD_TOO_LARGE", False)
+
+
+async def test_a_tree_that_is_too_deep_to_be_counted_ends_the_work(tmp_path: Path) -> None:
+    with pytest.raises(LimitExceeded, match="cannot be looked into"):
+        await run(
+            process_work.dig,
+            str(tmp_path),
+            30,
+            limits=replace(LIMITS, folder_bytes=GIB),
+            isolation=Isolation(folder=tmp_path),
+        )
+
+
+async def test_files_that_were_taken_away_do_not_count(tmp_path: Path) -> None:
+    def take(number: int) -> None:
+        (tmp_path / f"{number}.dat").unlink()
+
+    count = await run(
+        process_work.hand_over,
+        str(tmp_path),
+        60,
+        1024**2,
+        limits=replace(LIMITS, folder_bytes=2 * 1024**2, folder_files=1000),
+        on_message=take,
+        isolation=Isolation(folder=tmp_path),
+    )
+
+    assert count == 60
 
 
 async def test_a_child_that_sends_more_than_a_pipe_holds_waits_for_a_slow_parent() -> None:
@@ -165,8 +220,10 @@ async def test_a_child_killed_from_outside_is_an_error_and_the_next_one_works() 
     def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
-    with pytest.raises(ChildDied, match="SIGKILL"):
+    with pytest.raises(ChildDied, match="SIGKILL, as the system does when the memory") as caught:
         await run(process_work.stay, limits=LIMITS, on_message=kill)
+    assert caught.value.retryable is True
+    assert "HEADWATER_WORKER_THREADS" in (caught.value.hint or "")
     assert await run(process_work.add, 2, 2, limits=LIMITS) == 4
 
 
@@ -196,6 +253,7 @@ async def test_a_child_inherits_no_setting_no_descriptor_and_no_core_dump(
     assert not [name for name in seen["env"] if name.startswith(("HEADWATER", "PG", "AWS"))]
     assert "canary-key" not in seen["environ"]
     assert seen["core"] == (0, 0)
+    assert seen["oom"] == "1000"  # where memory runs out it goes, and not the server
     assert seen["fds"] <= 6  # three standard ones, the conversation (twice), the listing itself
 
 

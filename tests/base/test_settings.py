@@ -126,7 +126,10 @@ def test_every_setting_says_what_it_is_and_its_unit() -> None:
         setting.name
         for setting in fields(Settings)
         if setting.name.endswith("_max") and "bytes" not in setting.name
-        if not any(unit in setting.metadata["doc"] for unit in ("seconds", "objects", "a minute", "subscriptions"))
+        if not any(
+            unit in setting.metadata["doc"]
+            for unit in ("seconds", "objects", "a minute", "subscriptions")
+        )
     ]
 
     assert (undocumented, without_unit) == ([], [])
