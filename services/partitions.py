@@ -39,6 +39,11 @@ class Ended:
     checkpoint: dict[str, Any] | None
     error: dict[str, Any] | None
 
+    @property
+    def steps_done(self) -> int:
+        """How many of its steps it is through with."""
+        return len(self.checkpoint["outputs"]) if self.checkpoint else 0
+
 
 async def queue(lease: Lease, shares: Sequence[Share]) -> bool:
     """Queue a partition for each share of the table's parts, unless an earlier attempt did; whether this one did.

@@ -1,7 +1,7 @@
 """The second child of a script job: takes what the last script left as if a stranger had brought it, and stores it.
 
-The file is Arrow IPC that a process wrote in which foreign code ran: everything in it may be a lie. It is read here, in
-an isolated process of its own, checked whole, and written anew as parts of ours.
+The file, or one of each partition, is Arrow IPC that a process wrote in which foreign code ran: everything in it may be
+a lie. It is read here, in an isolated process of its own, checked whole, and written anew as parts of ours.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import orjson
 import pyarrow as pa
@@ -27,6 +28,7 @@ from storage.snapshots import profile
 from storage.snapshots.manifest import LocalPart
 from storage.snapshots.writer import PartWriter
 from workers.messages import Derived, DeriveOrder, NewFile
+from workers.sandbox.joining import Joined
 
 SLICE_ROWS = 64 * 1024
 NAME_CHARS_MAX = 1_000
@@ -38,12 +40,13 @@ _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def derive(descriptors: tuple[int, ...], order: DeriveOrder) -> Derived:
-    """Check and store the IPC file behind the first descriptor; runs in an isolated child.
+    """Check and store the IPC files behind the descriptors, in their order; runs in an isolated child.
 
     Raises InvalidInput for what is damaged or cannot be stored, PayloadTooLarge, StorageFull.
     """
-    with os.fdopen(descriptors[0], "rb", closefd=False) as file:
-        result = Result(file, order)
+    with ExitStack() as stack:
+        files = [os.fdopen(each, "rb", closefd=False) for each in descriptors]
+        result = Result([stack.enter_context(file) for file in files], order)
         result.check()
         parts = _store(result.batches(), order.folder)
     table = result.table()
@@ -88,20 +91,20 @@ class _Text:
 
 @dataclass(slots=True)
 class Result:
-    """The table in the file. `check` comes first: only then it is known as what each column is stored."""
+    """The table in the files. `check` comes first: only then it is known as what each column is stored."""
 
-    file: object
+    files: Sequence[BinaryIO]
     order: DeriveOrder
     notes: list[str] = field(default_factory=list)
-    _reader: pa.ipc.RecordBatchFileReader = field(init=False)
+    _joined: Joined = field(init=False)
     _names: list[str] = field(init=False)
     _texts: dict[int, _Text] = field(init=False, default_factory=dict)
     _as_text: TextPaths = field(init=False, default=frozenset())
 
     def __post_init__(self) -> None:
         with _reading():
-            self._reader = pa.ipc.open_file(pa.PythonFile(self.file, mode="r"))
-            self._names = _names([str(name) for name in self._reader.schema.names])
+            self._joined = Joined([pa.PythonFile(file, mode="r") for file in self.files])
+            self._names = _names([str(name) for name in self._joined.schema.names])
         for place, name in enumerate(self._names):
             told = self.order.columns.get(name)
             if told is not None and told in _CHECKS and pa.types.is_string(self._target(place)):
@@ -110,14 +113,15 @@ class Result:
     def check(self) -> None:
         """Read all of it once. Raises InvalidInput, PayloadTooLarge."""
         rows = size_bytes = 0
-        file_bytes = os.fstat(self._fileno()).st_size
-        for batch in self._read():
-            if rows + batch.num_rows > 8 * file_bytes + EMPTY_ROWS_MAX:
+        file_bytes = sum(os.fstat(file.fileno()).st_size for file in self.files)
+        for partition, found in self._read():
+            if rows + found.num_rows > 8 * file_bytes + EMPTY_ROWS_MAX:
                 raise InvalidInput(
                     "The script's result claims more rows than it has bytes for.", hint=_HINT
                 )
             with _reading():
-                batch.validate(full=True)
+                found.validate(full=True)
+                batch = self._joined.fitted(partition, found)
             for piece in _pieces(batch):
                 values = self._converted(piece)
                 self._check_values(values, rows)
@@ -132,8 +136,8 @@ class Result:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows as they are stored; one empty batch where there is none."""
         schema = pa.schema([(name, self._target(place)) for place, name in enumerate(self._names)])
-        for batch in self._read():
-            for piece in _pieces(batch):
+        for partition, found in self._read():
+            for piece in _pieces(self._joined.fitted(partition, found)):
                 yield pa.RecordBatch.from_arrays(self._converted(piece), schema=schema)
 
     def table(self) -> TableSchema:
@@ -141,7 +145,7 @@ class Result:
         before = {column.name: column for column in self.order.table.columns}
         columns = []
         for place, name in enumerate(self._names):
-            found, target = self._reader.schema.field(place).type, self._target(place)
+            found, target = self._joined.schema.field(place).type, self._target(place)
             text = self._texts.get(place)
             kind = text.type if text and text.is_such else column_type(found, target)
             old = before.get(name)
@@ -153,19 +157,18 @@ class Result:
                 self.notes.append(f"The column {name!r} is stored as {why}.")
         return TableSchema(self.order.table.name, tuple(columns), self.order.table.schema)
 
-    def _fileno(self) -> int:
-        return int(self.file.fileno())  # type: ignore[attr-defined]
-
     def _target(self, place: int) -> pa.DataType:
-        return stored(self._reader.schema.field(place).type, (self._names[place],), self._as_text)
+        return stored(self._joined.schema.field(place).type, (self._names[place],), self._as_text)
 
-    def _read(self) -> Iterator[pa.RecordBatch]:
-        with _reading():
-            count = self._reader.num_record_batches
-        for at in range(count):
+    def _read(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """What is in the files, each batch with its partition; not looked at yet."""
+        batches = self._joined.batches()
+        while True:
             with _reading():
-                batch = self._reader.get_batch(at)
-            yield batch
+                found = next(batches, None)
+            if found is None:
+                return
+            yield found
 
     def _converted(self, piece: pa.RecordBatch) -> list[pa.Array]:
         """The columns as they are stored; a value that does not fit makes text of its place, from the start on."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import combinations
 from typing import Any, Self, TypeVar
 
 from base.errors import InvalidInput
@@ -18,19 +20,37 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class StepOutput:
-    """What a finished step left: an Arrow IPC object, and what the step's process told of it, which may be untrue."""
+class Piece:
+    """An Arrow IPC object, and how many rows its writer said it has."""
 
     key: str
     size_bytes: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """What a finished step left, in one piece or one of each partition, as its processes told, which may be untrue."""
+
+    pieces: tuple[Piece, ...]
     rows_in: int
-    rows_out: int
     columns: tuple[ColumnIn, ...]
+
+    @property
+    def rows_out(self) -> int:
+        """Rows of all pieces."""
+        return sum(piece.rows for piece in self.pieces)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all pieces."""
+        return sum(piece.size_bytes for piece in self.pieces)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """The inverse of `asdict`."""
-        return cls(**value | {"columns": tuple(map(_column, value["columns"]))})
+        pieces = tuple(Piece(**piece) for piece in value["pieces"])
+        return cls(pieces, value["rows_in"], tuple(map(_column, value["columns"])))
 
 
 @dataclass(slots=True)
@@ -74,12 +94,68 @@ def output_of(answer: object, key: str, size_bytes: int, what: str) -> StepOutpu
         rows_in, rows_out = (_rows(_of(dict, answer)[name]) for name in ("rows_in", "rows_out"))
         columns = _of(list, _of(dict, answer)["columns"])
         _rows(len(columns), COLUMNS_MAX)
-        return StepOutput(key, size_bytes, rows_in, rows_out, tuple(map(_column, columns)))
+        piece = Piece(key, size_bytes, rows_out)
+        return StepOutput((piece,), rows_in, tuple(map(_column, columns)))
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(
             f"The process of {what} gave an answer that is none.",
             hint="A script must leave the process alone that runs it.",
         ) from error
+
+
+def together(outputs: Sequence[StepOutput], what: str) -> StepOutput:
+    """What all partitions left of a step, in their order, as one output with the columns of the first.
+
+    Raises InvalidInput where the columns are others, or a type does not go with that of another partition.
+    """
+    names = [column.name for column in outputs[0].columns]
+    found = [{column.name: column for column in output.columns} for output in outputs]
+    for partition, columns in enumerate(found, 1):
+        lost = [name for name in names if name not in columns]
+        added = [name for name in columns if name not in names]
+        if lost or added:
+            told = f"lacks the column {lost[0]!r}" if lost else f"has another column, {added[0]!r}"
+            raise InvalidInput(
+                f"{what}: the result of partition {partition} {told}; all have the columns of the first."
+            )
+    return StepOutput(
+        tuple(piece for output in outputs for piece in output.pieces),
+        sum(output.rows_in for output in outputs),
+        tuple(_common([columns[name] for columns in found], what) for name in names),
+    )
+
+
+def _common(columns: Sequence[ColumnIn], what: str) -> ColumnIn:
+    """A column of one step, in all partitions. The Arrow types are looked at where the pieces are read."""
+    full = [
+        (partition, column.type)
+        for partition, column in enumerate(columns, 1)
+        if column.has_values is not False
+    ]
+    first, kind = full[0] if full else (1, columns[0].type)
+    for partition, other in full:
+        common = kind if other is kind else _COMMON.get(frozenset({kind, other}))
+        if common is None:
+            raise InvalidInput(
+                f"{what}: the column {columns[0].name!r} is {kind.name} in partition {first}, and {other.name} in"
+                f" partition {partition}.",
+                hint="Give the column one type in every partition, as by .astype.",
+            )
+        first, kind = (first, kind) if common is kind else (partition, common)
+    return ColumnIn(columns[0].name, kind, _any(each.has_nulls for each in columns), bool(full))
+
+
+def _any(known: Iterable[bool | None]) -> bool | None:
+    """Whether any is true; None where that is not known."""
+    found = set(known)
+    return True if True in found else None if None in found else False
+
+
+_TEXTS = (ColumnType.TEXT, ColumnType.UUID, ColumnType.JSON, ColumnType.DURATION)
+_COMMON = {
+    frozenset({ColumnType.INTEGER, ColumnType.DECIMAL}): ColumnType.DECIMAL,
+    frozenset({ColumnType.INTEGER, ColumnType.FLOAT}): ColumnType.FLOAT,
+} | {frozenset(pair): ColumnType.TEXT for pair in combinations(_TEXTS, 2)}
 
 
 def _of(kind: type[T], value: object) -> T:
@@ -96,8 +172,10 @@ def _rows(value: object, count_max: int = ROWS_MAX) -> int:
 
 
 def _column(value: Any) -> ColumnIn:
-    name, has_nulls = _of(str, value["name"]), value.get("has_nulls")
+    name = _of(str, value["name"])
     if _UNSTORABLE.search(name):
         raise ValueError("no name")
-    known = None if has_nulls is None else bool(has_nulls)
-    return ColumnIn(name, ColumnType(value["type"]), known)
+    known = (value.get(each) for each in ("has_nulls", "has_values"))
+    return ColumnIn(
+        name, ColumnType(value["type"]), *(None if each is None else bool(each) for each in known)
+    )

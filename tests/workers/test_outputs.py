@@ -10,7 +10,7 @@ import pytest
 
 from base.errors import InvalidInput
 from base.tables import ColumnType
-from workers.outputs import ScriptState, StepOutput, output_of
+from workers.outputs import Piece, ScriptState, StepOutput, output_of
 from workers.sandbox.messages import ColumnIn
 
 TOLD: dict[str, Any] = {
@@ -20,7 +20,9 @@ TOLD: dict[str, Any] = {
     "columns": [{"name": "a", "type": "uuid", "has_nulls": False}, {"name": "b", "type": "text"}],
 }
 OUTPUT = StepOutput(
-    "k", 99, 10, 4, (ColumnIn("a", ColumnType.UUID, False), ColumnIn("b", ColumnType.TEXT))
+    (Piece("k", 99, 4),),
+    10,
+    (ColumnIn("a", ColumnType.UUID, False), ColumnIn("b", ColumnType.TEXT)),
 )
 
 

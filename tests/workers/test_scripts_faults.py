@@ -33,7 +33,7 @@ from tests.workers.scripting import (
     worked,
     working,
 )
-from workers import engine, publishing, scripts
+from workers import engine, publishing, scripts, steps
 from workers.housekeeping import Housekeeper
 from workers.sandbox.messages import SCRIPT_PRELOAD
 
@@ -111,7 +111,7 @@ async def test_a_job_is_cancelled_while_its_result_is_stored(
 ) -> None:
     monkeypatch.setattr(scripts, "DERIVE", "tests.workers.slow_deriving:derive")
     monkeypatch.setattr(
-        scripts,
+        steps,
         "SERVER",
         process.ForkServer((*SCRIPT_PRELOAD, "tests.workers.slow_deriving")),
     )
@@ -128,7 +128,7 @@ async def test_a_job_is_cancelled_while_its_result_is_stored(
         assert await steps_of(job) == [(JobStatus.RUNNING, 1000, 1000)]
         await jobs.cancel_jobs([job.id])
         ended = await work
-    scripts.SERVER.stop()
+    steps.SERVER.stop()
 
     assert ended.status is JobStatus.CANCELLED
     assert await steps_of(job) == [(JobStatus.CANCELLED, 1000, 1000)]
@@ -197,6 +197,7 @@ async def test_a_script_that_ends_its_process_three_times_fails_and_the_worker_l
 
     assert (job.status, job.attempts) == (JobStatus.FAILED, leases.DEATHS_MAX)
     assert job.error["message"].startswith("step-0.py ended its process 3 times: ")
+    assert "os._exit" in job.error["hint"]
     assert await printed(job) == ["dying"] * 3
     await assert_nothing_left(platform, job)
     await derived_of(await worked(platform, await make_script_job(source)))
@@ -278,9 +279,9 @@ async def test_objects_of_steps_stay_while_the_job_is_active_and_go_when_it_is_o
     job = await make_script_job(source, SAME, SAME)
     lease = await leases.claim("w0", 30_000)
     assert lease is not None
-    source_, snapshot = await scripts._input(lease)
-    steps = await JobStep.filter(job_id=job.id).order_by("position")
-    attempt = scripts._Attempt(platform, lease, source_, snapshot, steps)
+    source_, snapshot = await steps.input_of(lease)
+    rows = await JobStep.filter(job_id=job.id).order_by("position")
+    attempt = scripts._Attempt(platform, lease, source_, snapshot, rows)
     await attempt.run_steps()
     await Housekeeper(platform).tidy()
     assert await objects_of(platform, job) == {
@@ -346,7 +347,7 @@ async def test_where_children_cannot_be_isolated_a_script_does_not_run(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = process.ForkServer((*SCRIPT_PRELOAD, "tests.workers.without_landlock"))
-    monkeypatch.setattr(scripts, "SERVER", server)
+    monkeypatch.setattr(steps, "SERVER", server)
     source = await stored_source(platform)
 
     job = await worked(platform, await make_script_job(source, SAME))

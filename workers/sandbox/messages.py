@@ -38,11 +38,15 @@ class ScriptFailed(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class ColumnIn:
-    """A column of a table that a script sees. `has_nulls` is what the step said that wrote it; None is not known."""
+    """A column of a table that a script sees, and what the step said that wrote it; None is not known.
+
+    `has_nulls` is that some value is null, `has_values` that some is not.
+    """
 
     name: str
     type: ColumnType
     has_nulls: bool | None = None
+    has_values: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,10 @@ class FileIn:
 
 @dataclass(frozen=True, slots=True)
 class TableIn:
-    """A table that a script sees: its Parquet parts in order, or the one Arrow IPC file that an earlier step wrote."""
+    """A table that a script sees, by its files in order: Parquet parts, or the Arrow IPC files of an earlier step.
+
+    That wrote one, or each of the partitions did in which it ran.
+    """
 
     name: str
     schema: str | None

@@ -81,12 +81,17 @@ class Output:
                 self._append(piece)
 
     def finish(self) -> list[dict[str, Any]]:
-        """End the file; its columns as `{"name", "type", "has_nulls"}`."""
+        """End the file; its columns as `{"name", "type", "has_nulls", "has_values"}`."""
         self._flush()
         assert self._writer is not None
         self._writer.close()
         return [
-            {"name": name, "type": ours.value, "has_nulls": self._null_counts[name] > 0}
+            {
+                "name": name,
+                "type": ours.value,
+                "has_nulls": self._null_counts[name] > 0,
+                "has_values": self._null_counts[name] < self.rows,
+            }
             for name, ours in self._ours.items()
         ]
 

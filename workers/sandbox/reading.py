@@ -7,6 +7,7 @@ but for one Parquet part at a time.
 from __future__ import annotations
 
 import io
+import itertools
 import mmap
 import os
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from base.errors import InvalidInput
 from storage.snapshots import empty
 from storage.snapshots.vectors import Vector
+from workers.sandbox.joining import Joined
 from workers.sandbox.messages import FileIn, TableIn
 
 BATCH_ROWS = 128 * 1024
@@ -37,9 +39,10 @@ def _read(descriptors: Descriptors, table: TableIn) -> pa.Table:
     if not table.columns:  # Arrow counts no rows of several tables that have no columns
         return pa.table({"none": pa.nulls(table.rows)}).select([])
     if table.is_ipc:
-        pieces = [_ipc(_mapped(descriptors[file.opens_index])).read_all() for file in table.files]
-    else:
-        pieces = [_part(descriptors, file) for file in table.files]
+        joined = Joined([_mapped(descriptors[file.opens_index]) for file in table.files])
+        fitted = itertools.starmap(joined.fitted, joined.batches())
+        return _chosen(pa.Table.from_batches(fitted, joined.schema), table)
+    pieces = [_part(descriptors, file) for file in table.files]
     if not pieces:
         return empty.schema(table.columns).empty_table()
     return _chosen(pa.concat_tables(pieces), table)
@@ -48,18 +51,16 @@ def _read(descriptors: Descriptors, table: TableIn) -> pa.Table:
 def batches(descriptors: Descriptors, table: TableIn) -> Iterator[pa.Table]:
     """The live rows in their order, at most `BATCH_ROWS` at once; one empty table where there are none."""
     is_any = False
-    for file in table.files:
-        descriptor = descriptors[file.opens_index]
-        pieces = _ipc_batches(descriptor) if table.is_ipc else _part_batches(descriptors, file)
-        while True:
-            with _reading(table):
-                piece = next(pieces, None)
-                if piece is None:
-                    break
-                rows = _chosen(piece, table)
-            for each in _sliced(rows):
-                is_any = True
-                yield each
+    pieces = _ipc_batches(descriptors, table) if table.is_ipc else _parts(descriptors, table)
+    while True:
+        with _reading(table):
+            piece = next(pieces, None)
+            if piece is None:
+                break
+            rows = _chosen(piece, table)
+        for each in _sliced(rows):
+            is_any = True
+            yield each
     if not is_any:
         yield read(descriptors, table).slice(0, 0)
 
@@ -114,6 +115,11 @@ def _part(descriptors: Descriptors, file: FileIn) -> pa.Table:
     return rows if gone is None else rows.filter(_live(gone, 0, rows.num_rows))
 
 
+def _parts(descriptors: Descriptors, table: TableIn) -> Iterator[pa.Table]:
+    for file in table.files:
+        yield from _part_batches(descriptors, file)
+
+
 def _part_batches(descriptors: Descriptors, file: FileIn) -> Iterator[pa.Table]:
     gone = _gone(descriptors, file)
     with pq.ParquetFile(_mapped(descriptors[file.opens_index]), pre_buffer=False) as part:
@@ -151,14 +157,11 @@ def _live(gone: Vector, start: int, rows: int) -> pa.Array:
     return pa.array(live)
 
 
-def _ipc_batches(descriptor: int) -> Iterator[pa.Table]:
-    reader = _ipc(pa.PythonFile(_Window(descriptor), mode="r"))
-    for at in range(reader.num_record_batches):
-        yield pa.Table.from_batches([reader.get_batch(at)])
-
-
-def _ipc(source: pa.NativeFile) -> pa.RecordBatchFileReader:
-    return pa.ipc.open_file(source)
+def _ipc_batches(descriptors: Descriptors, table: TableIn) -> Iterator[pa.Table]:
+    windows = [_Window(descriptors[file.opens_index]) for file in table.files]
+    joined = Joined([pa.PythonFile(window, mode="r") for window in windows])
+    for partition, batch in joined.batches():
+        yield pa.Table.from_batches([joined.fitted(partition, batch)])
 
 
 def _chosen(rows: pa.Table, table: TableIn) -> pa.Table:

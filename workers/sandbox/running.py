@@ -34,8 +34,9 @@ _ISOLATED = (
 def run_step(channel: Sender, descriptors: tuple[int, ...], order: StepOrder) -> dict[str, Any]:
     """Run a script over a table; its result is an Arrow IPC file in the last descriptor.
 
-    Gives `{"rows_in", "rows_out", "size_bytes", "columns": [{"name", "type", "has_nulls"}]}`. Raises ScriptFailed for
-    what the script did wrong, LimitExceeded where it got no more memory, PayloadTooLarge for too large a result.
+    Gives `{"rows_in", "rows_out", "size_bytes", "columns": [{"name", "type", "has_nulls", "has_values"}]}`. Raises
+    ScriptFailed for what the script did wrong, LimitExceeded where it got no more memory, PayloadTooLarge for too large
+    a result.
     """
     examined = examine(order.body)
     with Reporter(channel, order.log_bytes_max) as reporter, captured(reporter, order.key):

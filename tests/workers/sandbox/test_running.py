@@ -36,8 +36,8 @@ async def test_each_contract_gives_what_plain_pandas_gives(tmp_path: Path, body:
     assert step.rows == SORTED
     assert step.result["rows_in"] == step.result["rows_out"] == 3
     assert step.result["columns"] == [
-        {"name": "n", "type": "integer", "has_nulls": False},
-        {"name": "s", "type": "text", "has_nulls": True},
+        {"name": "n", "type": "integer", "has_nulls": False, "has_values": True},
+        {"name": "s", "type": "text", "has_nulls": True, "has_values": True},
     ]
     assert step.result["size_bytes"] == (tmp_path / "output.arrow").stat().st_size
 
