@@ -28,6 +28,7 @@ EXPIRED_MAX = 100  # jobs that one sweep ends
 
 _HELD = "id = :id AND worker = :worker AND fence = :fence"
 _ACTIVE = "status IN ('running', 'cancelling')"
+_LAST = "(status = 'cancelling' OR deaths + 1 >= :deaths)"  # no attempt comes after one that dies
 _TOUCH = "revision = revision + 1, changed_ms = {now}"
 _NAMES = "id, project_id"
 # What a partition has done is for the job that it is of to read.
@@ -305,8 +306,9 @@ async def sweep() -> int:
         deaths=DEATHS_MAX,
     )
     _tell(requeued)
-    rest = await fetch(
-        f"SELECT id, status, fence FROM jobs WHERE {overdue} ORDER BY id LIMIT {EXPIRED_MAX}"
+    rest = await fetch(  # not all that is overdue: a lease may have run out since the last statement
+        f"SELECT id, status, fence FROM jobs WHERE {overdue} AND {_LAST} ORDER BY id LIMIT {EXPIRED_MAX}",
+        deaths=DEATHS_MAX,
     )
     for row in rest:
         await _bury(row)
@@ -398,8 +400,10 @@ async def _bury(row: dict[str, Any]) -> None:
         await hold_source(row["id"])
         ended = await fetch(
             f"""UPDATE jobs SET status = '{status.value}', deaths = deaths + 1, error = :error, {_ENDED}, {_TOUCH}
-                WHERE id = :id AND fence = :fence AND status = :was AND lease_until_ms < {{now}} RETURNING {_NAMES}""",
+                WHERE id = :id AND fence = :fence AND status = :was AND lease_until_ms < {{now}} AND {_LAST}
+                RETURNING {_NAMES}""",
             id=row["id"],
+            deaths=DEATHS_MAX,
             fence=row["fence"],
             was=row["status"],
             error=dump(error),
