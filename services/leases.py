@@ -55,6 +55,7 @@ class Lease:
     """One attempt at a job. `failures` and `checkpoint` are as of the claim, then as this attempt changes them.
 
     With `parent_id` the job is the partition `options["partition"]` of that one, and writes into that one's log.
+    `is_ending`: this attempt has begun to end the job, so that it may well be over.
     """
 
     job_id: int
@@ -70,6 +71,7 @@ class Lease:
     options: dict[str, Any] = field(default_factory=dict)
     checkpoint: dict[str, Any] | None = None
     parent_id: int | None = None
+    is_ending: bool = False
 
     @property
     def label(self) -> str:
@@ -221,11 +223,12 @@ async def finish(lease: Lease, effects: Callable[[], Awaitable[None]]) -> None:
 
     Raises `LeaseLost`, `CancelRequested`, or what `effects` raises; then nothing has changed.
     """
+    lease.is_ending = True
     async with transaction():
         await hold_source(lease.job_id)
         row = await _held(
             lease,
-            f"status = CASE status WHEN 'running' THEN 'succeeded' ELSE status END, {_ENDED}",
+            f"status = CASE status WHEN 'running' THEN 'succeeded' ELSE status END, progress_message = NULL, {_ENDED}",
             returning="status",
         )
         if row["status"] != JobStatus.SUCCEEDED:
@@ -307,7 +310,7 @@ async def sweep() -> int:
     )
     _tell(requeued)
     rest = await fetch(  # not all that is overdue: a lease may have run out since the last statement
-        f"SELECT id, status, fence FROM jobs WHERE {overdue} AND {_LAST} ORDER BY id LIMIT {EXPIRED_MAX}",
+        f"SELECT id, kind, status, fence FROM jobs WHERE {overdue} AND {_LAST} ORDER BY id LIMIT {EXPIRED_MAX}",
         deaths=DEATHS_MAX,
     )
     for row in rest:
@@ -388,12 +391,18 @@ async def _give_back(lease: Lease, change: str, **values: Any) -> None:
         raise CancelRequested
 
 
+_SMALLER = {
+    JobKind.SYNC: "Sync fewer tables at once",
+    JobKind.SCRIPT: "Have its scripts define run_batches(batches), which sees a part of the rows at a time",
+}
+
+
 async def _bury(row: dict[str, Any]) -> None:
     """End a job whose lease ran out and that will not be tried again."""
     status = JobStatus.CANCELLED if row["status"] == JobStatus.CANCELLING else JobStatus.FAILED
     died = PlatformError(
         f"The job ended its worker process {('once', 'twice', 'three times')[DEATHS_MAX - 1]}.",
-        hint="Its data may need more memory than the machine has. Sync fewer tables at once, or give the worker more.",
+        hint=f"It may need more memory than the machine has. {_SMALLER[row['kind']]}, or give the worker more.",
     )
     error = error_json(died) if status is JobStatus.FAILED else None
     async with transaction():

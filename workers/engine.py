@@ -177,6 +177,11 @@ class _Attempt:
             except DatabaseFailure as error:
                 _log.warning("job %d: no heartbeat: %s", lease.job_id, type(error).__name__)
                 is_cancelled = False
+            except LeaseLost:
+                if not lease.is_ending:
+                    raise
+                # The job is over, most likely by this attempt's own commit: it still has to tidy up behind itself.
+                await asyncio.get_running_loop().create_future()
             if is_cancelled:
                 raise CancelRequested
             if time.monotonic() - renewed > lease_seconds * 5 / 6:

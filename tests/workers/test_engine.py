@@ -292,6 +292,23 @@ async def test_a_worker_that_lost_its_lease_stops_and_leaves_the_job_to_the_othe
     assert discards.jobs == []
 
 
+async def test_a_job_that_is_over_is_still_tidied_up_behind(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "WATCH_SECONDS", 0.01)
+    tidied = []
+
+    async def run(_platform: Platform, lease: Lease) -> None:
+        await leases.finish(lease, nothing)
+        await asyncio.sleep(0.5)  # the watch looks at the job that is over, many times
+        tidied.append(lease.job_id)
+
+    job = await make_job()
+    await make_engine(platform, run).look()
+
+    assert (await status(job), tidied) == (JobStatus.SUCCEEDED, [job.id])
+
+
 async def test_the_lease_is_renewed_while_the_work_goes_on(platform: Platform) -> None:
     async def held_until(lease: Lease) -> int:
         return (await Job.get(id=lease.job_id)).lease_until_ms or 0
