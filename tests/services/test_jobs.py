@@ -278,9 +278,35 @@ async def test_a_job_that_ends_its_worker_three_times_is_failed_with_the_reason(
     stored = await row(job.id)
     assert (stored.status, stored.deaths, stored.active_key) == (JobStatus.FAILED, 3, None)
     assert stored.error["message"] == "The job ended its worker process three times."
+    assert "Sync fewer tables at once" in stored.error["hint"]
     assert await leases.claim("w2", LEASE_MS) is None
     failed = await DataSource.get(id=source.id)
     assert (failed.status, failed.error) == (DataSourceStatus.FAILED, stored.error)
+
+
+async def test_the_hint_for_a_script_job_that_ends_its_worker_speaks_of_scripts() -> None:
+    job = await make_job(kind=JobKind.SCRIPT, deaths=2)
+    await claimed(lease_ms=-1)
+
+    await leases.sweep()
+
+    hint = (await row(job.id)).error["hint"]
+    assert "run_batches" in hint
+    assert "Sync" not in hint
+
+
+async def test_a_job_that_is_done_says_nothing_of_its_last_work() -> None:
+    job = await make_job()
+    lease = await claimed()
+    await leases.report(lease, leases.Progress(1, 1, 1, "Putting the tables together"))
+
+    async def nothing() -> None: ...
+
+    await leases.finish(lease, nothing)
+
+    stored = await row(job.id)
+    assert stored.status is JobStatus.SUCCEEDED
+    assert stored.progress_message is None
 
 
 async def test_a_lease_renewed_at_the_last_moment_is_not_ended_by_a_sweep_that_saw_it_expired() -> (
@@ -288,7 +314,7 @@ async def test_a_lease_renewed_at_the_last_moment_is_not_ended_by_a_sweep_that_s
 ):
     await make_job(deaths=2)
     lease = await claimed(lease_ms=-1)
-    seen = {"id": lease.job_id, "status": "running", "fence": lease.fence}
+    seen = {"id": lease.job_id, "kind": JobKind.SYNC, "status": "running", "fence": lease.fence}
     lease.lease_ms = LEASE_MS
     await leases.heartbeat(lease)
 
