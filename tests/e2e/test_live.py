@@ -20,9 +20,10 @@ from base.settings import Settings
 from models import JobLog, Project, database
 from services import leases, progress
 from services.leases import Progress
-from tests.bench.processes import memory_bytes, tree
+from tests.bench.processes import memory_bytes
 from tests.clients import Client, ServerProcess
 from tests.e2e.calls import CONNECT
+from tests.e2e.deployments import embedded_worker
 from tests.e2e.test_scaled_out import headwater
 from tests.graph.live import nothing, running
 from tests.sockets import SocketClient, signed_in
@@ -174,13 +175,7 @@ def kill_worker(deployment: Deployment) -> None:
         assert deployment.worker.process is not None
         os.killpg(deployment.worker.process.pid, signal.SIGKILL)
         return
-    assert deployment.watched.process is not None
-    (worker,) = (
-        pid
-        for pid in tree(deployment.watched.process.pid)
-        if b"serve_parent" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    )
-    os.kill(worker, signal.SIGKILL)
+    os.kill(embedded_worker(deployment.watched), signal.SIGKILL)
 
 
 async def test_a_server_that_stops_says_so_and_the_next_one_goes_on(
