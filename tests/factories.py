@@ -29,6 +29,7 @@ from models import (
     Upload,
     User,
 )
+from models.database import transaction
 from services.access import Viewer, hash_secret
 
 _numbers = count(1)
@@ -184,21 +185,22 @@ async def make_script_job(
         "input_snapshot_id": source.current_snapshot_id,
         "options": {"table": [schema, table], "reuse": False},
     }
-    job = await Job.create(
-        project_id=source.project_id,  # type: ignore[attr-defined]
-        data_source=source,
-        **shape | values,
-    )
-    for position, body in enumerate(bodies or ("def run(df):\n    return df\n",)):
-        await JobStep.create(
-            job=job,
-            key=f"step-{position}.py",
-            exec_order=position,
-            position=position,
-            body=body,
-            sha256=hashlib.sha256(body.encode()).hexdigest(),
-            parameters=parameters or {},
+    async with transaction():  # a worker may be waiting for it
+        job = await Job.create(
+            project_id=source.project_id,  # type: ignore[attr-defined]
+            data_source=source,
+            **shape | values,
         )
+        for position, body in enumerate(bodies or ("def run(df):\n    return df\n",)):
+            await JobStep.create(
+                job=job,
+                key=f"step-{position}.py",
+                exec_order=position,
+                position=position,
+                body=body,
+                sha256=hashlib.sha256(body.encode()).hexdigest(),
+                parameters=parameters or {},
+            )
     return job
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from models import Job, JobStatus
 from models.database import Database
-from services import leases
+from services import leases, statements
 from tests.factories import make_job
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -22,7 +22,7 @@ async def test_a_lease_that_runs_out_during_a_sweep_is_one_death_and_not_the_end
     for _ in range(2):
         await leases.claim("w", 60_000)
     await Job.filter(id=other.id).update(lease_until_ms=0)
-    real = leases.fetch
+    real = statements.fetch
 
     async def fetched(statement: str, **values: Any) -> list[dict[str, Any]]:
         found = await real(statement, **values)

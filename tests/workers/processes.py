@@ -19,17 +19,19 @@ from server.wiring import build_platform, prepare
 from services import dispatch, jobs
 from services.platform import Platform
 from tests.factories import make_project
-from workers.broker import set_broker
+from workers.broker import QUEUE, set_broker
 
 WAIT_SECONDS = 240
 
 
 @asynccontextmanager
-async def headquarters(database_url: str, data_dir: Path, **values: Any) -> AsyncIterator[Platform]:
+async def headquarters(
+    database_url: str, data_dir: Path, *, queue: str = QUEUE, **values: Any
+) -> AsyncIterator[Platform]:
     """What a server has that sends jobs to workers: settings, an open database, a broker."""
     settings = prepare(replace(Settings(), data_dir=data_dir, database_url=database_url, **values))
     before = dramatiq.broker.global_broker
-    made = set_broker(settings)
+    made = set_broker(settings, queue=queue)
     try:
         async with database.open(settings.effective_database_url, pool=3):
             yield build_platform(settings)
@@ -88,5 +90,5 @@ async def over(job: Job, seconds: float = WAIT_SECONDS) -> Job:
 async def succeeded(job: Job, seconds: float = WAIT_SECONDS) -> Job:
     """The job, once it is over; it has to have gone well."""
     ended = await over(job, seconds)
-    assert (ended.status, ended.error) == (JobStatus.SUCCEEDED, None)
+    assert (ended.status, ended.error) == (JobStatus.SUCCEEDED, None), ended.error
     return ended

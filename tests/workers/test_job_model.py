@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from base.errors import ConnectionFailed
-from models import DataSource, DataSourceStatus, Job, JobStatus, Snapshot, database
+from models import DataSource, DataSourceStatus, Job, JobKind, JobStatus, Snapshot, database
 from models.database import transaction
 from services import jobs, leases
 from services.leases import CancelRequested, Lease, LeaseLost, Progress
@@ -34,9 +34,10 @@ ACTIVE = {JobStatus.RUNNING, JobStatus.CANCELLING}
 
 @dataclass
 class Expected:
-    """What a job should look like."""
+    """What a job should look like. `steps` are those of a script job."""
 
     source: int
+    kind: JobKind = JobKind.SYNC
     status: JobStatus = JobStatus.QUEUED
     fence: int = 0
     deaths: int = 0
@@ -45,6 +46,13 @@ class Expected:
     snapshots: int = 0
     is_expired: bool = False
     history: list[JobStatus] = field(default_factory=list)
+    steps: list[JobStatus] = field(default_factory=list)
+
+    def end(self, status: JobStatus) -> None:
+        """What is running ends as the job does, what has not begun never will."""
+        self.status = status
+        ends = {JobStatus.RUNNING: status, JobStatus.QUEUED: JobStatus.CANCELLED}
+        self.steps = [ends.get(step, step) for step in self.steps]
 
 
 class JobLife(RuleBasedStateMachine):
@@ -76,8 +84,12 @@ class JobLife(RuleBasedStateMachine):
             await self.open.enter_async_context(database.open(self.url, pool=2))
             await Job.all().delete()
             self.sources = [await make_source() for _ in range(2)]
+            await self.prepare()
 
         self.do(begin())
+
+    async def prepare(self) -> None:
+        """What a machine with more rules needs."""
 
     def is_held(self, lease: Lease) -> bool:
         job = self.jobs[lease.job_id]
@@ -88,7 +100,7 @@ class JobLife(RuleBasedStateMachine):
             (
                 job_id
                 for job_id, job in self.jobs.items()
-                if job.source == source and not job.status.is_terminal
+                if job.source == source and job.kind is JobKind.SYNC and not job.status.is_terminal
             ),
             None,
         )
@@ -111,11 +123,16 @@ class JobLife(RuleBasedStateMachine):
         return self.claims()
 
     def claims(self) -> Lease | None:
-        due = [i for i, job in sorted(self.jobs.items()) if job.status is JobStatus.QUEUED]
+        busy = [job.source for job in self.jobs.values() if job.status in ACTIVE]
+        due = [
+            (busy.count(job.source), job_id)
+            for job_id, job in self.jobs.items()
+            if job.status is JobStatus.QUEUED
+        ]
         lease: Lease | None = self.do(leases.claim(WORKER, LEASE_MS))
         assert (lease is None) == (not due)
         if lease is not None:
-            assert lease.job_id == due[0]
+            assert lease.job_id == min(due)[1]
             job = self.jobs[lease.job_id]
             job.status, job.fence, job.is_expired = JobStatus.RUNNING, job.fence + 1, False
             assert lease.fence == job.fence
@@ -143,8 +160,14 @@ class JobLife(RuleBasedStateMachine):
         if self.fenced(lease, leases.heartbeat) and lease:
             self.jobs[lease.job_id].is_expired = False
 
+    def sync(self, lease: Lease | None) -> Lease | None:
+        """The lease where it is one of a sync."""
+        is_sync = lease is not None and self.jobs[lease.job_id].kind is JobKind.SYNC
+        return lease if is_sync else None
+
     @rule(lease=held, rows=st.integers(0, 9))
     def checkpoint(self, lease: Lease | None, rows: int) -> None:
+        lease = self.sync(lease)
         if (
             self.fenced(lease, lambda x: leases.checkpoint(x, {"r": rows}, Progress(rows, 0)))
             and lease
@@ -154,6 +177,8 @@ class JobLife(RuleBasedStateMachine):
 
     @rule(lease=held)
     def commit(self, lease: Lease | None) -> None:
+        lease = self.sync(lease)
+
         async def effects() -> None:
             assert lease is not None
             source = await DataSource.get(id=lease.source_id)
@@ -167,12 +192,12 @@ class JobLife(RuleBasedStateMachine):
     @rule(lease=held)
     def fail(self, lease: Lease | None) -> None:
         if self.fenced(lease, lambda x: leases.fail(x, ConnectionFailed("no"))) and lease:
-            self.jobs[lease.job_id].status = JobStatus.FAILED
+            self.jobs[lease.job_id].end(JobStatus.FAILED)
 
     @rule(lease=held)
     def end_cancelled(self, lease: Lease | None) -> None:
         if self.fenced(lease, leases.cancelled) and lease:
-            self.jobs[lease.job_id].status = JobStatus.CANCELLED
+            self.jobs[lease.job_id].end(JobStatus.CANCELLED)
 
     @rule(lease=held)
     def give_back_after_failure(self, lease: Lease | None) -> None:
@@ -192,7 +217,7 @@ class JobLife(RuleBasedStateMachine):
         self.do(leases.cancel(job_id))
         job = self.jobs[job_id]
         if job.status is JobStatus.QUEUED:
-            job.status = JobStatus.CANCELLED
+            job.end(JobStatus.CANCELLED)
         elif job.status is JobStatus.RUNNING:
             job.status = JobStatus.CANCELLING
 
@@ -222,9 +247,9 @@ class JobLife(RuleBasedStateMachine):
             if job.status in ACTIVE and job.is_expired:
                 job.deaths += 1
                 if job.status is JobStatus.CANCELLING:
-                    job.status = JobStatus.CANCELLED
+                    job.end(JobStatus.CANCELLED)
                 elif job.deaths >= leases.DEATHS_MAX:
-                    job.status = JobStatus.FAILED
+                    job.end(JobStatus.FAILED)
                 else:
                     job.status = JobStatus.QUEUED
 
@@ -244,7 +269,8 @@ class JobLife(RuleBasedStateMachine):
                 expected.rows_done,
             )
             assert counts.get(job_id, 0) == expected.snapshots
-            assert (job.active_key is None) == expected.status.is_terminal
+            is_free = expected.kind is JobKind.SCRIPT or expected.status.is_terminal
+            assert (job.active_key is None) == is_free
             assert (job.finished_at is None) == (not expected.status.is_terminal)
             over = [status for status in expected.history if status.is_terminal]
             assert set(over) <= {expected.status}, "what is over stays over"
@@ -264,13 +290,18 @@ async def _snapshot_counts() -> dict[int, int]:
     return counts
 
 
-def test_jobs_live_as_the_model_says(database_url: str) -> None:
-    machine = type("Machine", (JobLife,), {"url": database_url})
+def run(life: type[JobLife], database_url: str, examples: int) -> None:
+    """Try so many lives of jobs."""
+    machine = type("Machine", (life,), {"url": database_url})
     bounds = settings(
-        max_examples=50,
+        max_examples=examples,
         stateful_step_count=40,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
 
     run_state_machine_as_test(machine, settings=bounds)
+
+
+def test_jobs_live_as_the_model_says(database_url: str) -> None:
+    run(JobLife, database_url, 50)
