@@ -52,6 +52,7 @@ class Session:
         self._read_seconds = connection.settings["options"].get(
             "statement_timeout", READ_SECONDS_MAX
         )
+        self._results: set[contextlib.ExitStack] = set()  # that are being read
         self._database, self._driver = _dial(connection)
         try:
             self._begin()
@@ -89,7 +90,10 @@ class Session:
                     yield batch.columns[:columns]
 
     def close(self) -> None:
-        """End the transaction and the connection."""
+        """End the transaction and the connection, and whatever still reads over it."""
+        for result in tuple(self._results):
+            with contextlib.suppress(DriverError, OSError, pa.ArrowException):
+                result.close()
         with contextlib.suppress(DriverError):
             self._driver.close()
         with contextlib.suppress(DriverError):
@@ -99,12 +103,14 @@ class Session:
     def _result(self, statement: str) -> Iterator[pa.RecordBatchReader]:
         """The driver without its Python layer, which loads a data frame library."""
         batch_bytes = min(BATCH_BYTES, self._connection.limits.batch_bytes)
-        with AdbcStatement(self._driver) as running:
+        with contextlib.ExitStack() as result:
+            self._results.add(result)
+            result.callback(self._results.discard, result)
+            running = result.enter_context(AdbcStatement(self._driver))
             running.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(batch_bytes)})
             running.set_sql_query(statement)
             stream, _ = running.execute_query()
-            with pa.RecordBatchReader.from_stream(stream) as reader:
-                yield reader
+            yield result.enter_context(pa.RecordBatchReader.from_stream(stream))
 
     @contextlib.contextmanager
     def _failures(self, what: str) -> Iterator[None]:

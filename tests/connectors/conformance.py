@@ -194,6 +194,16 @@ def it_can_be_closed_twice(case: Case) -> None:
         source.close()
 
 
+def it_can_be_closed_in_the_middle_of_a_read(case: Case) -> None:
+    with case.opened(ReadLimits(batch_rows=BATCH_ROWS)) as source:
+        batches = iter(source.read(case.selection()).batches)
+        first = next(batches)
+
+        source.close()
+
+    assert first.data.num_rows > 0
+
+
 def a_setting_that_nobody_knows_is_refused(case: Case) -> None:
     assert connectors.parse(case.connection.kind, case.raw)
     with pytest.raises(InvalidInput) as refused:
@@ -217,5 +227,6 @@ PROMISES: tuple[Callable[[Case], None], ...] = (
     a_missing_table_is_named,
     a_missing_column_is_named,
     it_can_be_closed_twice,
+    it_can_be_closed_in_the_middle_of_a_read,
     a_setting_that_nobody_knows_is_refused,
 )
