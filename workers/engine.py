@@ -151,9 +151,8 @@ class _Attempt:
         for task in (work, watch):
             task.cancel()
         await asyncio.wait({work, watch})
-        if not work.cancelled():
-            return work.exception()
-        return asyncio.CancelledError() if watch.cancelled() else watch.exception()
+        stopped = asyncio.CancelledError() if watch.cancelled() else watch.exception()
+        return stopped if work.cancelled() else work.exception()
 
     async def _watch(self) -> None:
         """Renew the lease each third of it; raises what the work has to stop for."""

@@ -16,7 +16,7 @@ from base.tables import Column, ColumnType, TableSchema
 from models import DataSource, Job, JobKind, JobLog, JobStatus, JobStep, Snapshot
 from services.platform import Platform
 from storage.snapshots.manifest import Manifest, StoredTable
-from storage.snapshots.writer import PartWriter
+from storage.snapshots.writer import PART_ROWS, PartWriter
 from tests.factories import make_snapshot, make_source
 from workers import scripts
 from workers.engine import Engine, Kind
@@ -48,15 +48,23 @@ def rows_of_table(count: int = ROWS) -> pa.RecordBatch:
 
 
 async def stored_source(
-    platform: Platform, *others: tuple[TableSchema, pa.RecordBatch], rows: int = ROWS, **values: Any
+    platform: Platform,
+    *others: tuple[TableSchema, pa.RecordBatch],
+    rows: int = ROWS,
+    part_rows: int = PART_ROWS,
+    **values: Any,
 ) -> DataSource:
     """A source whose current snapshot has the table `t`, and others."""
     source = await make_source(**values)
     tables = []
     for at, (schema, batch) in enumerate([(TABLE, rows_of_table(rows)), *others]):
         prefix = f"snapshots/{source.id}/0-1/{at}"
-        writer = PartWriter(platform.store.scratch(), platform.store.adopt, prefix)
-        done = [*writer.write(batch), *writer.finish()]
+        scratch, adopt = platform.store.scratch(), platform.store.adopt
+        writer = PartWriter(scratch, adopt, prefix, part_rows=part_rows)
+        done = []
+        for start in range(0, batch.num_rows, part_rows):
+            done += writer.write(batch.slice(start, part_rows))
+        done += writer.finish()
         tables.append(StoredTable(schema, tuple(each.part for each in done)))
     manifest = Manifest(tuple(tables))
     snapshot = await make_snapshot(
