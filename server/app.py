@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import secrets
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from base import process
 from base.settings import Settings
 from graph import schema
 from graph.http import GraphQLEndpoint
@@ -62,7 +64,8 @@ def create_app(settings: Settings, *, embedded: bool) -> Starlette:
             if embedded:
                 app.state.welcome = await first_link(settings)
                 await stack.enter_async_context(EmbeddedWorker(settings))
-            await scripts.install_predefined(platform)
+            if await scripts.install_predefined(platform):
+                await asyncio.to_thread(process.stop)  # nobody may need it for long
             platform.rows.load()  # or the first page of rows would wait for it
             stack.callback(platform.rows.close)
             gc.collect()

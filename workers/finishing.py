@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import orjson
 import pyarrow.parquet as pq
 
-from base.process import Channel
+from base.forks import Channel
 from base.tables import ColumnType
 from storage.snapshots import compact, evolve, merge, profile
 from storage.snapshots.manifest import LocalPart, Part, StoredFile

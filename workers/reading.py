@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import connectors
 from base.errors import ConnectionFailed, PlatformError
-from base.process import Channel
+from base.forks import Channel
 from base.tables import TableSchema
 from connectors.connector import Connector, Selection
 from connectors.errors import ReadAgain

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from base.errors import InvalidInput
-from base.process import Channel
+from base.forks import Channel
 from connectors.connector import REJECT_CHARS_MAX, Reject
 from workers.messages import Rejected, RowsRejected
 
