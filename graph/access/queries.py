@@ -65,7 +65,7 @@ class AccessQueries:
         limits: dict[str, int] = {
             _camel(each.name): getattr(settings, each.name)
             for each in fields(settings)
-            if each.name.endswith("_max")
+            if each.name.endswith(("_max", "_kept", "_kept_days"))
         }
         kinds = connectors.kinds()
         extensions = {suffix for kind in kinds.values() for suffix in kind.extensions}

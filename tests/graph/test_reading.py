@@ -465,6 +465,15 @@ async def test_server_info_needs_no_token_and_tells_the_truth(platform: Platform
     assert shown["sandbox"].startswith("strict: ")
     assert shown["limits"]["uploadBytesMax"] == platform.settings.upload_bytes_max
     assert shown["limits"]["pageRowsMax"] == 200
+    scripts = (
+        "scriptSecondsMax",
+        "scriptMemoryBytesMax",
+        "scriptOutputBytesMax",
+        "scriptLogBytesMax",
+    )
+    kept = {"snapshotsKept": 20, "snapshotsKeptDays": 30, "jobLogsKeptDays": 30, "jobsKeptDays": 90}
+    assert set(scripts) <= shown["limits"].keys()
+    assert {name: shown["limits"].get(name) for name in kept} == kept
     assert {"csv", "postgresql", "mysql", "sqlite"} <= set(shown["connectionKinds"])
     assert {".csv", ".xlsx", ".parquet"} <= set(shown["fileExtensions"])
     assert await User.all().count() == 0
