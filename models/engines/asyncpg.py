@@ -31,8 +31,11 @@ class _Translated(AsyncpgDBClient):
     ) -> Any:
         try:
             return await super()._translate_exceptions(func, *args, **kwargs)
+        except DBConnectionError:
+            raise
         except (
-            asyncpg.QueryCanceledError,
+            asyncpg.OperatorInterventionError,
+            asyncpg.InsufficientResourcesError,
             asyncpg.LockNotAvailableError,
             asyncpg.TransactionRollbackError,
         ) as error:
@@ -120,10 +123,11 @@ class Client(_Translated):
                 server_settings=self.server_settings,
                 timeout=CONNECT_SECONDS_MAX,
                 statement_cache_size=CACHED_STATEMENTS_MAX,
+                connect=_connect,
                 reset=_keep_session,
                 **self.extra,
             )
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except asyncpg.InterfaceError as error:
             raise DBConnectionError(error) from error
         await self._post_connect()
 
@@ -134,6 +138,17 @@ class Client(_Translated):
         """Run a statement for each list of values, all or nothing, also when cancelled."""
         async with self._in_transaction() as transaction:
             await transaction.execute_many(query, values)
+
+
+async def _connect(*args: Any, **options: Any) -> asyncpg.Connection:
+    """A connection; raises `DBConnectionError` where the server does not answer, is starting, is full or refuses.
+
+    The pool also connects for a transaction, where Tortoise translates nothing.
+    """
+    try:
+        return await asyncpg.connect(*args, **options)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise DBConnectionError(error) from error
 
 
 async def _keep_session(_connection: asyncpg.Connection) -> None:

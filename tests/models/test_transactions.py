@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import secrets
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from tortoise.exceptions import (
     DBConnectionError,
@@ -192,6 +194,33 @@ async def _lose_the_connection(database: Database) -> None:
     async with transaction():
         await make_team("lost")
         await database.connection.execute_query("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+async def test_a_server_that_takes_no_connection_is_out_of_reach_and_then_there(
+    postgres_template: str,
+) -> None:
+    role = f"headwater_test_{secrets.token_hex(6)}"
+    with psycopg.connect(postgres_template, autocommit=True) as server:
+        server.execute(f'CREATE ROLE "{role}" LOGIN CONNECTION LIMIT 1')
+        try:
+            url = postgres_template.replace("postgres@", f"{role}@")
+            async with models.database.open(url, pool=2) as database:
+                server.execute(f'ALTER ROLE "{role}" CONNECTION LIMIT 0')
+                server.execute(
+                    "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE usename = %s",
+                    [role],
+                )
+                with pytest.raises(DBConnectionError):  # the connection that was lost
+                    await database.connection.execute_query("SELECT 1")
+                with pytest.raises(DBConnectionError, match="too many connections"):
+                    await database.connection.execute_query("SELECT 1")
+                with pytest.raises(DBConnectionError, match="too many connections"):
+                    async with transaction():
+                        pytest.fail("there is no connection for it")
+                server.execute(f'ALTER ROLE "{role}" CONNECTION LIMIT 1')
+                assert (await database.connection.execute_query("SELECT 1"))[0] == 1
+        finally:
+            server.execute(f'DROP ROLE "{role}"')
 
 
 async def test_one_process_may_speak_both_dialects_in_turn(
