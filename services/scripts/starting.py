@@ -10,8 +10,9 @@ from typing import Any
 
 from base import isolation
 from base.errors import Conflict, NotFound, SandboxUnavailable
+from base.ids import public_id
 from base.tracing import trace_id
-from models import DataSource, Job, JobKind, JobStatus, JobStep, Script, Snapshot
+from models import DataSource, Job, JobKind, JobLog, JobStatus, JobStep, Script, Snapshot
 from services import dispatch, idempotency, leases
 from services.access import Viewer, find
 from services.idempotency import Result
@@ -121,6 +122,10 @@ async def start(
     done = {name: getattr(found, name) for name in ("rows_done", "rows_total", "bytes_done")}
     job = await Job.create(**shape, **over, **done, reused=True, snapshot_id=found.snapshot_id)
     await _write_steps(job, planned, over, await memo.rows_of(found))
+    same = f"Nothing ran: {public_id('job', found.id)} ran the same scripts over the same snapshot."
+    await JobLog.create(
+        job_id=job.id, level="info", message=f"{same} Its result is this job's, too."
+    )
     await leases.touch(job.id)
     return job
 

@@ -11,6 +11,7 @@ from models import (
     DataSource,
     Job,
     JobKind,
+    JobLog,
     JobStatus,
     Role,
     Snapshot,
@@ -50,6 +51,11 @@ async def test_the_same_again_gives_the_earlier_result_at_once(
     assert (done.status, done.rows_in, done.rows_out) == (JobStatus.SUCCEEDED, 10, 7)
     assert (done.started_at, done.finished_at) == (again.started_at, again.finished_at)
     assert done.body == SAME
+    (line,) = await JobLog.filter(job_id=again.id)
+    assert line.message == (
+        f"Nothing ran: {public_id('job', first.id)} ran the same scripts over the same snapshot."
+        " Its result is this job's, too."
+    )
 
 
 async def test_the_same_text_under_another_key_is_the_same(

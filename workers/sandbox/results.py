@@ -167,7 +167,10 @@ def _objects(values: Any, where: str) -> pa.Array | pa.ChunkedArray:
         return _large_integers(values, missing, where)
     except (pa.ArrowException, TypeError, ValueError) as error:
         reason = str(error).split("\n")[0][:200].rstrip(".")
-        raise ScriptFailed(f"{where}: its values cannot be stored together: {reason}.") from error
+        raise ScriptFailed(
+            f"{where}: its values cannot be stored together: {reason}.",
+            hint="Give them one shape, or make text of them, as by .map(json.dumps).",
+        ) from error
 
 
 def _kind(kind: type) -> str | None:

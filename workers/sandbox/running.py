@@ -204,7 +204,13 @@ class Script:
             ) from error
         if isinstance(error, SystemExit):
             said = f"the script ended itself by {said}; it should return instead"
-        raise ScriptFailed(said, hint=_ISOLATED if _is_refused(error) else None) from error
+        raise ScriptFailed(said, hint=_hint(error)) from error
+
+
+def _hint(error: BaseException) -> str | None:
+    if isinstance(error, ModuleNotFoundError):
+        return "Scripts have Python's own modules, pandas, numpy, pyarrow and duckdb; one cannot import another."
+    return _ISOLATED if _is_refused(error) else None
 
 
 def _is_refused(error: BaseException) -> bool:

@@ -97,6 +97,14 @@ async def test_a_failure_says_what_and_where(tmp_path: Path, body: str, message:
     assert step.error.message == message
 
 
+async def test_a_library_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    step = await run_script(tmp_path, "import polars\ndf", TABLE)
+
+    assert isinstance(step.error, InvalidInput)
+    assert step.error.hint is not None
+    assert "pandas, numpy, pyarrow and duckdb" in step.error.hint
+
+
 @pytest.mark.parametrize(
     "body",
     [
