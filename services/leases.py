@@ -274,6 +274,8 @@ async def cancel(job_id: int) -> None:
     """Ask for a job to end. A queued one is CANCELLED at once, a running one when its worker sees it."""
     async with transaction():
         await hold_source(job_id)
+        # Held, or it may go back to the queue between the two statements, and neither would meet it.
+        await fetch("SELECT id FROM jobs WHERE id = :id {for_update}", id=job_id)
         ended = await fetch(
             f"UPDATE jobs SET status = 'cancelled', cancel_requested = TRUE, {_ENDED}, {_TOUCH} "
             f"WHERE id = :id AND status = 'queued' RETURNING {_NAMES}",
