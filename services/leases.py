@@ -394,8 +394,9 @@ async def _give_back(lease: Lease, change: str, **values: Any) -> None:
 
 
 _SMALLER = {
-    JobKind.SYNC: "Sync fewer tables at once",
-    JobKind.SCRIPT: "Have its scripts define run_batches(batches), which sees a part of the rows at a time",
+    JobKind.SYNC: " Sync fewer tables at once, or give the worker more.",
+    JobKind.SCRIPT: " Have its scripts define run_batches(batches), which sees a part of the rows at a time, or give"
+    " the worker more.",
 }
 
 
@@ -404,7 +405,7 @@ async def _bury(row: dict[str, Any]) -> None:
     status = JobStatus.CANCELLED if row["status"] == JobStatus.CANCELLING else JobStatus.FAILED
     died = PlatformError(
         f"The job ended its worker process {('once', 'twice', 'three times')[DEATHS_MAX - 1]}.",
-        hint=f"It may need more memory than the machine has. {_SMALLER[row['kind']]}, or give the worker more.",
+        hint=f"It may need more memory than the machine has.{_SMALLER.get(row['kind'], '')}",
     )
     error = error_json(died) if status is JobStatus.FAILED else None
     async with transaction():

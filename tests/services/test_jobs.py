@@ -295,6 +295,18 @@ async def test_the_hint_for_a_script_job_that_ends_its_worker_speaks_of_scripts(
     assert "Sync" not in hint
 
 
+@pytest.mark.parametrize("kind", list(JobKind))
+async def test_a_job_of_any_kind_ends_with_its_third_death(kind: JobKind) -> None:
+    job = await make_job(kind=kind, deaths=2)
+    await claimed(lease_ms=-1)
+
+    await leases.sweep()
+
+    ended = await row(job.id)
+    assert ended.status is JobStatus.FAILED
+    assert ended.error["hint"].startswith("It may need more memory than the machine has.")
+
+
 async def test_a_job_that_is_done_says_nothing_of_its_last_work() -> None:
     job = await make_job()
     lease = await claimed()
