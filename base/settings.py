@@ -134,7 +134,7 @@ class Settings:
         100, "subscriptions that one user may have open, per process"
     )
     lease_seconds: int = _setting(
-        30, "seconds after which the job of a silent worker is taken over"
+        20, "seconds after which the job of a silent worker is taken over"
     )
 
     @classmethod

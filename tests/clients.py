@@ -121,6 +121,7 @@ class ServerProcess:
     ) -> None:
         """`within` is a command that runs the command given behind it, in other surroundings."""
         self.data_dir = data_dir
+        self.verb = verb
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = data_dir.with_name(f"{data_dir.name}-{verb}.log")

@@ -49,8 +49,12 @@ class Deployment:
 
     @property
     def faults(self) -> Path:
-        """Where a test says what goes wrong."""
-        path = self.folder / "faults"
+        """Where a test says what goes wrong in a worker."""
+        return self.faults_of("worker")
+
+    def faults_of(self, verb: str) -> Path:
+        """Where a test says what goes wrong in the processes of a command."""
+        path = self.folder / f"faults-{verb}"
         path.mkdir(exist_ok=True)
         return path
 
@@ -58,7 +62,13 @@ class Deployment:
         """A `headwater` command, running; killed when the test ends."""
         env = {f"HEADWATER_{name.upper()}": str(value) for name, value in self.settings.items()}
         env |= {"HEADWATER_LEASE_SECONDS": str(self.lease_seconds)}
-        within = [sys.executable, "-m", "tests.workers.faulty", self.queue, str(self.faults)]
+        within = [
+            sys.executable,
+            "-m",
+            "tests.workers.faulty",
+            self.queue,
+            str(self.faults_of(verb)),
+        ]
         data_dir = self.folder / ("data" if self.is_embedded else f"{verb}{number}")
         made = self.stack.enter_context(ServerProcess(data_dir, verb, env, within))
         self.stack.callback(

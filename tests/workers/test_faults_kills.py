@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from base.settings import Settings
 from models import DataSource, Job, JobStatus, Snapshot
-from services import dispatch
+from services import dispatch, leases
 from services.platform import Platform
 from storage.snapshots.manifest import Manifest
 from tests.clients import ServerProcess
@@ -22,6 +23,7 @@ from tests.workers.processes import succeeded, until
 from tests.workers.scripting import steps_of, stored_source
 from tests.workers.syncing import objects, rows_of
 from tests.workers.watching import Watcher
+from workers import schedule
 from workers.housekeeping import Housekeeper
 
 pytestmark = pytest.mark.e2e
@@ -30,6 +32,7 @@ KILLS = int(os.environ.get("FAULT_KILLS") or 2)  # at random moments, beside one
 POINTS = ["adopted", "checkpointed", "checked", "committing", "committed"]
 DELAY_SECONDS_MAX = 1.5
 MARGIN_SECONDS = 60  # behind a lease; what it takes on a machine with nothing else to do is printed
+PROMISE_SECONDS = 30  # from the death of a worker to the next attempt at its jobs
 ROWS = 300
 STEPS = (
     "import time\ndef run(df):\n    time.sleep(0.2)\n    return df[df['id'] % 3 == 0]\n",
@@ -43,6 +46,11 @@ def run_batches(batches):
 """,
 )
 EXPECTED = [(i, 2 * i, 2 * i + 1) for i in range(0, ROWS, 3)]
+
+
+def test_a_job_of_a_dead_worker_goes_on_within_the_seconds_that_are_promised() -> None:
+    lost = leases.RESEND_MS / 1000  # the wake-up that the sweep sent died with another worker
+    assert Settings().lease_seconds + schedule.SWEEP_SECONDS + lost < PROMISE_SECONDS
 
 
 class Killing:

@@ -15,7 +15,15 @@ from services import dispatch, leases
 from services.platform import Platform
 from storage.snapshots.manifest import Manifest
 from tests.factories import make_script_job
-from tests.workers.deployments import Deployment, happened, pid_of, state_of
+from tests.workers.deployments import (
+    EMBEDDED,
+    RABBITMQ,
+    REDIS,
+    Deployment,
+    happened,
+    pid_of,
+    state_of,
+)
 from tests.workers.processes import over, succeeded, until
 from tests.workers.scripting import assert_nothing_left, lines, steps_of, stored_source, worker_of
 from tests.workers.syncing import objects, rows_of
@@ -25,10 +33,11 @@ pytestmark = pytest.mark.e2e
 DELIVERIES = 10
 HALF = "def run(df):\n    print('half')\n    return df[df['id'] % 2 == 0]\n"
 SAME = "def run(df):\n    return df\n"
-STOPS = [
-    "adopted",
-    "checked",
-]  # with an output that no checkpoint names yet; right before the commit
+STOPS = {  # with an output that no checkpoint names yet; right before the commit
+    EMBEDDED: ["adopted", "checked"],
+    REDIS: ["checked"],
+    RABBITMQ: ["adopted"],
+}
 
 
 async def test_a_worker_that_stood_still_commits_nothing_and_what_it_made_is_removed(
@@ -39,7 +48,7 @@ async def test_a_worker_that_stood_still_commits_nothing_and_what_it_made_is_rem
         deployment.start_workers(1)
         zombie = deployment.workers[0]
         ended = []
-        for point in STOPS:
+        for point in STOPS[deployment.name]:
             fault = deployment.faults / f"stop-{point}"
             fault.touch()
             job = await make_script_job(source, SAME, HALF)
