@@ -3,25 +3,33 @@
 import subprocess
 import sys
 from contextlib import ExitStack
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 
-from models import Job, JobStatus
+from models import Job, JobKind, JobStatus
 from models.database import Database
 from tests.clients import ROOT
-from tests.factories import make_job, make_source
+from tests.factories import make_source
 
-PROCESSES = 4
-JOBS = 200
+PROCESSES = 8
+JOBS = 1_000
 CLAIMER = Path(__file__).with_name("claimer.py")
 
 
 @pytest.mark.e2e
 async def test_several_processes_claim_each_job_once(database: Database) -> None:
-    source = await make_source()
-    for _ in range(JOBS):
-        await make_job(source, active_key=None)
+    sources = [await make_source() for _ in range(3)]  # of different teams
+    kinds = [JobKind.SYNC, JobKind.SCRIPT]
+    await Job.bulk_create(
+        Job(
+            kind=kinds[number % 2],
+            project_id=source.project_id,  # type: ignore[attr-defined]
+            data_source_id=source.id,
+        )
+        for number, source in zip(range(JOBS), cycle(sources), strict=False)
+    )
 
     with ExitStack() as stack:
         claimers = [
