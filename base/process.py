@@ -269,6 +269,8 @@ def _death(end: _End | None, limits: Limits) -> PlatformError:
         return LimitExceeded(spent)
     if code >= 0:
         return ChildDied(f"The process that did the work exited with code {code}.")
+    if -code not in set(signal.Signals):  # a real-time one, which has no name
+        return ChildDied(f"The process that did the work was ended by signal {-code}.")
     name = signal.Signals(-code)
     reason, hint = _REASONS.get(name, ("a crash in a library", None))
     return ChildDied(

@@ -68,6 +68,11 @@ async def test_a_crash_is_an_error_that_names_the_signal() -> None:
         await run(process_work.crash, limits=LIMITS)
 
 
+async def test_a_signal_without_a_name_is_named_by_its_number() -> None:
+    with pytest.raises(ChildDied, match=r"was ended by signal 40\.$"):
+        await run(process_work.end_by, 40, limits=LIMITS)
+
+
 @pytest.mark.parametrize(
     "said",
     [
