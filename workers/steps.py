@@ -86,12 +86,14 @@ def prefix_of_partition(lease: Lease) -> str:
 
 def forget(scratch: Path, lease: Lease) -> None:
     """Remove what earlier attempts whose worker was killed left here of a step or a result."""
-    for path in scratch.glob(f"*-{lease.job_id}-*"):
-        kind, _, fence, *_ = path.name.split("-")
-        if kind == "derive" and int(fence) < lease.fence:
-            shutil.rmtree(path, ignore_errors=True)
-        elif kind == "script" and int(fence) < lease.fence:
-            path.unlink(missing_ok=True)
+    for kind in ("derive", "script"):
+        for path in scratch.glob(f"{kind}-{lease.job_id}-*"):
+            if int(path.name.split("-")[2]) >= lease.fence:
+                continue
+            if kind == "derive":
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 class Steps:
