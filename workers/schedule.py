@@ -39,6 +39,8 @@ async def _sweep() -> None:
         due = await leases.sweep()
     except DatabaseFailure as error:
         _log.warning("jobs could not be swept: %s", type(error).__name__)
+    except Exception:  # noqa: BLE001 - a worker that sweeps no more would leave every job to others
+        _log.exception("jobs could not be swept")
     else:
         if due:
             await dispatch.wake(due)
@@ -52,6 +54,8 @@ async def _tick() -> None:
             queued = await schedules.tick()
         except DatabaseFailure as error:
             _log.warning("schedules could not be looked for: %s", type(error).__name__)
+        except Exception:  # noqa: BLE001 - likewise
+            _log.exception("schedules could not be looked for")
         else:
             if queued:
                 await dispatch.wake(queued)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from cronsim import CronSim, CronSimError
 
@@ -58,9 +58,16 @@ def time_zone(name: str, field: str) -> str:
 
 
 def following(cron: str, zone: str, after_ms: int) -> int | None:
-    """The first tick after a moment, both in milliseconds since 1970; None where there is none for 50 years."""
+    """The first tick after a moment, both in milliseconds since 1970; None where there is none for 50 years.
+
+    None, too, where this machine has no such zone any more, or the library reads no such expression.
+    """
     now = _EPOCH + timedelta(milliseconds=after_ms)
-    for tick in CronSim(cron, now.astimezone(ZoneInfo(zone))):
+    try:
+        ticks = CronSim(cron, now.astimezone(ZoneInfo(zone)))
+    except (CronSimError, ZoneInfoNotFoundError):
+        return None
+    for tick in ticks:
         at_ms = (tick.astimezone(UTC) - _EPOCH) // timedelta(milliseconds=1)
         if (
             at_ms > after_ms

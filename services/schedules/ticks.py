@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfoNotFoundError
 
 from tortoise.exceptions import BaseORMException, DBConnectionError
 
@@ -63,6 +62,8 @@ async def tick() -> int:
             raise
         except BaseORMException as error:  # a lock, a limit: the other schedules are not held up
             _log.warning("schedule %d waits for the next round: %s", due.id, type(error).__name__)
+        except Exception:  # noqa: BLE001 - a row that this release cannot read
+            _log.exception("schedule %d waits for the next round", due.id)
     return queued
 
 
@@ -72,7 +73,7 @@ async def _run(due: _Due) -> bool:
     source = await held.select_for_update(no_key=True, skip_locked=True).first()
     if source is None:  # it is going away, or another worker has it: the next round looks again
         return False
-    following = _following(due)
+    following = cron.following(due.cron, due.time_zone, due.now_ms)
     same = Schedule.filter(id=due.id, next_run_ms=due.next_run_ms, is_enabled=True)
     if not await same.update(next_run_ms=NEVER_MS if following is None else following):
         return False
@@ -112,13 +113,6 @@ async def _queue(schedule: Schedule, source: DataSource, project: Project) -> in
         raise Internal("The job could not be queued.", hint="See the server's log.") from error
     job_pk: int = job.id
     return job_pk
-
-
-def _following(due: _Due) -> int | None:
-    try:
-        return cron.following(due.cron, due.time_zone, due.now_ms)
-    except ZoneInfoNotFoundError:  # not a zone any more, or not on this machine
-        return None
 
 
 async def _note(due: _Due, error: PlatformError) -> None:

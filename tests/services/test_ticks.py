@@ -228,8 +228,28 @@ async def test_options_that_make_no_sense_are_an_error_of_that_schedule_alone() 
     assert (await now(sound)).last_job_id is not None
 
 
-async def test_a_zone_that_is_gone_disables_the_schedule() -> None:
-    schedule = await due(time_zone="Mars/Olympus")
+async def test_a_row_that_cannot_be_read_holds_up_no_other(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd, sound = await due(), await due()
+    await database.connection.execute_query(
+        f"UPDATE schedules SET kind = 'of a later release' WHERE id = {odd.id}"
+    )
+
+    assert await schedules.tick() == 1
+
+    assert (await Job.get()).id == (await now(sound)).last_job_id
+    told = [record.getMessage() for record in caplog.records if record.exc_info]
+    assert told == [f"schedule {odd.id} waits for the next round"]
+
+
+@pytest.mark.parametrize(
+    "odd", [{"time_zone": "Mars/Olympus"}, {"cron": "an expression of another library"}]
+)
+async def test_a_time_that_nobody_can_tell_any_more_disables_the_schedule(
+    odd: dict[str, Any],
+) -> None:
+    schedule = await due(**odd)
 
     assert await schedules.tick() == 0
 

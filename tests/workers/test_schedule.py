@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tortoise.context import TortoiseContext
 
 from models import Job
 from services.platform import Platform
@@ -33,6 +34,28 @@ async def test_an_object_store_that_refuses_ends_one_round_of_tidying_and_not_al
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
         "tidying up did not finish; the next round goes on"
     ]
+
+
+async def test_a_failure_that_nobody_thought_of_ends_one_round_and_not_all(
+    platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    with TortoiseContext():  # where there is no database at all
+        running = asyncio.create_task(schedule.run(platform))
+    expected = ["jobs could not be swept", "schedules could not be looked for"]
+    try:
+        async with asyncio.timeout(60):
+            while any(  # noqa: ASYNC110 - the log tells, nobody else
+                _failures(caplog).count(each) < 2 for each in expected
+            ):
+                await asyncio.sleep(0.05)
+        assert not running.done()
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+def _failures(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.exc_info]
 
 
 async def test_schedules_run_while_a_worker_does(platform: Platform) -> None:
