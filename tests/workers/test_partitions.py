@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import AsyncExitStack
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from models import DataSource, Job, JobLog, JobStatus, JobStep, Snapshot
@@ -15,8 +18,22 @@ from services import partitions as services_partitions
 from services.leases import LeaseLost
 from services.platform import Platform
 from services.scripts import shares
-from storage.snapshots.manifest import Manifest
+from storage.location import Location
+from storage.s3 import S3Store
+from storage.sigv4 import Credentials
+from storage.snapshots.manifest import Manifest, StoredFile
 from tests.factories import make_script_job
+from tests.s3_server import KEY_ID, SECRET, S3Server
+from tests.workers.partitioning import (
+    BATCHES,
+    CLEAN,
+    COUNT,
+    PARTS,
+    cells,
+    children_of,
+    parted,
+    partitioned,
+)
 from tests.workers.scripting import (
     ROWS,
     assert_nothing_left,
@@ -25,33 +42,15 @@ from tests.workers.scripting import (
     lines,
     objects_of,
     steps_of,
-    stored_source,
     until,
     worked,
     worker_of,
     working,
 )
-from tests.workers.syncing import rows_of, table_of
+from tests.workers.syncing import table_of
 from workers import engine, partitions, scripts
 from workers.housekeeping import Housekeeper
 
-PARTS = 5
-CLEAN = """
-def run(df):
-    df["name"] = df["name"].str.strip()
-    df["double"] = df["id"] * 2
-    return df[df["id"] % 3 == 0]
-"""
-BATCHES = """
-def run_batches(batches):
-    for batch in batches:
-        yield batch.assign(half=batch["id"] / 2)
-"""
-COUNT = """
-import pandas as pd
-def run(df):
-    return pd.DataFrame({"rows": [len(df)], "ids": [df["id"].sum()], "ordered": [df["id"].is_monotonic_increasing]})
-"""
 FAILS = """
 def run(df):
     if (df["id"] == 450).any():
@@ -71,27 +70,6 @@ def run(df):
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "BACKOFF_SECONDS", 0.01)
     monkeypatch.setattr(partitions, "LOOK_SECONDS", 0.05)
-
-
-async def parted(platform: Platform, rows: int = ROWS) -> DataSource:
-    return await stored_source(platform, rows=rows, part_rows=-(-rows // PARTS))
-
-
-async def partitioned(
-    source: DataSource, *bodies: str, steps: int | None = None, count: int = PARTS
-) -> Job:
-    """A queued job whose first steps, all if not said, run in so many partitions."""
-    shape = {"partitioned": len(bodies) if steps is None else steps, "partitions": count}
-    options: dict[str, Any] = {"table": [None, "t"], "reuse": False, **shape}
-    return await make_script_job(source, *bodies, options=options)
-
-
-async def children_of(job: Job) -> list[Job]:
-    return await Job.filter(parent_id=job.id).order_by("id")
-
-
-async def cells(platform: Platform, job: Job) -> list[dict[str, Any]]:
-    return await rows_of(platform, await derived_of(job), "t")
 
 
 def workers_of(log: list[JobLog]) -> set[str]:
@@ -262,105 +240,6 @@ async def test_partitions_run_on_several_workers_at_once(platform: Platform) -> 
     assert {child.attempts for child in await children_of(job)} == {1}
 
 
-CLASH = """
-def run(df):
-    if df["id"].iloc[0] == 400:
-        df["x"] = "text"
-    else:
-        df["x"] = 1
-    return df
-"""
-LOST = """
-def run(df):
-    return df if df["id"].iloc[0] else df.drop(columns="day").assign(year=1)
-"""
-NESTED = """
-import pandas as pd, pyarrow as pa
-def run(df):
-    kind = pa.int64() if df["id"].iloc[0] < 600 else pa.string()
-    value = 1 if df["id"].iloc[0] < 600 else "a"
-    df["x"] = pd.array([[value]] * len(df), dtype=pd.ArrowDtype(pa.list_(kind)))
-    return df
-"""
-
-
-@pytest.mark.parametrize("behind", [(), ("df = df",)])
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        (CLASH, "step-0.py: the column 'x' is INTEGER in partition 1, and TEXT in partition 3."),
-        (
-            LOST,
-            "step-0.py: the result of partition 2 lacks the column 'year'; all have the columns of the first.",
-        ),
-        (
-            NESTED,
-            "The column 'x' is list<item: int64> in partition 1, and list<item: string> in partition 4.",
-        ),
-    ],
-)
-async def test_partitions_whose_columns_do_not_go_together_fail_the_job(
-    platform: Platform, body: str, message: str, behind: tuple[str, ...]
-) -> None:
-    source = await parted(platform)
-
-    job = await worked(platform, await partitioned(source, body, *behind, steps=1))
-
-    assert (job.status, job.error["code"]) == (JobStatus.FAILED, "INVALID_INPUT")
-    assert job.error["message"] == message
-    await assert_nothing_left(platform, job)
-
-
-@pytest.mark.parametrize("behind", [(), ("df = df",)])
-async def test_types_that_go_together_become_one_without_loss(
-    platform: Platform, behind: tuple[str, ...]
-) -> None:
-    source = await parted(platform)
-    body = """
-from decimal import Decimal
-import numpy as np
-def run(df):
-    first = df["id"].iloc[0]
-    df["number"] = df["id"] if first == 0 else df["id"] + 0.5
-    df["empty"] = None if first == 0 else df["id"].astype("int32")
-    df["small"] = df["id"].astype("int16" if first == 200 else "int64")
-    df["exact"] = [Decimal(1 if first == 400 else 100).scaleb(-3 if first == 400 else 0)] * len(df)
-    if first == 0:
-        df = df[["day", "amount", "name", "id", "number", "empty", "small", "exact"]]
-    return df
-"""
-
-    job = await worked(platform, await partitioned(source, body, *behind, steps=1))
-
-    rows = await cells(platform, job)
-    assert list(rows[0]) == ["day", "amount", "name", "id", "number", "empty", "small", "exact"]
-    for row in rows:
-        number = row["id"]
-        is_first = number < 200
-        assert row["number"] == (number if is_first else number + 0.5)
-        assert row["empty"] == (None if is_first else number)
-        assert row["small"] == number
-        assert str(row["exact"].normalize()) == ("0.001" if 400 <= number < 600 else "1E+2")
-    kinds = {
-        each.name: each.type.name for each in table_of(await derived_of(job), "t").table.columns
-    }
-    assert (kinds["number"], kinds["empty"], kinds["small"], kinds["exact"]) == (
-        "FLOAT", "INTEGER", "INTEGER", "DECIMAL",
-    )  # fmt: skip
-
-
-async def test_a_number_that_the_common_type_does_not_hold_is_an_error(platform: Platform) -> None:
-    source = await parted(platform)
-    body = "def run(df):\n    df['x'] = 2**53 + 1 if df['id'].iloc[0] else 0.5\n    return df\n"
-
-    job = await worked(platform, await partitioned(source, body))
-
-    assert job.status is JobStatus.FAILED
-    assert job.error["message"] == (
-        "The column 'x' is int64 in partition 2, with values that double, which it is in another, does not hold."
-    )
-
-
 async def test_the_next_attempt_goes_on_with_the_partitions_that_are_done(
     platform: Platform,
 ) -> None:
@@ -487,3 +366,68 @@ async def test_a_worker_that_stops_gives_back_the_job_and_its_partition(
     found = [await Job.get(id=job.id), *await children_of(job)]
     assert {each.status for each in found} == {JobStatus.QUEUED}
     assert {(each.deaths, each.failures, each.worker) for each in found} == {(0, 0, None)}
+
+
+async def test_a_partition_that_ends_its_process_three_times_fails_the_job(
+    platform: Platform,
+) -> None:
+    source = await parted(platform)
+    body = "import os\ndef run(df):\n    if df['id'].iloc[0] == 200: os.kill(os.getpid(), 9)\n    return df\n"
+
+    job = await worked(platform, await partitioned(source, body))
+
+    assert (job.status, job.attempts) == (JobStatus.FAILED, 1)
+    assert job.error["message"].startswith("Partition 2 of 5: step-0.py ended its process 3 times")
+    assert (await children_of(job))[1].attempts == leases.DEATHS_MAX
+    await assert_nothing_left(platform, job)
+
+
+async def test_partitions_leave_their_objects_in_a_bucket_for_whoever_goes_on(
+    platform: Platform, s3_server: S3Server, tmp_path: Path
+) -> None:
+    location, credentials = Location.parse(s3_server.url()), Credentials(KEY_ID, SECRET)
+    stores = [S3Store(location, credentials, tmp_path / name, 2**30) for name in ("one", "two")]
+    here, there = (replace(platform, store=store) for store in stores)
+    source = await parted(here)
+    job = await partitioned(source, CLEAN, COUNT, steps=1)
+    workers = [worker_of(here, "w1"), worker_of(there, "w2")]
+
+    async with asyncio.timeout(300):
+        while not (await Job.get(id=job.id)).status.is_terminal:
+            await asyncio.gather(*(worker.look() for worker in workers))
+            await asyncio.sleep(0.05)
+
+    ended = await Job.get(id=job.id)
+    assert await cells(here, ended) == [
+        {"rows": 334, "ids": sum(range(0, ROWS, 3)), "ordered": True}
+    ]
+    assert (
+        await objects_of(here, job) == Manifest.from_json((await derived_of(ended)).manifest).keys()
+    )
+
+
+async def test_deleted_rows_are_in_no_partition(platform: Platform) -> None:
+    source = await parted(platform)
+    snapshot = await Snapshot.get(id=source.current_snapshot_id)
+    manifest = Manifest.from_json(snapshot.manifest)
+    gone = await stored_vector(platform, source, [0, 199])
+    first, second, *rest = manifest.tables[0].parts
+    whole = await stored_vector(platform, source, list(range(200)))
+    parts = (replace(first, deletes=gone), replace(second, deletes=whole), *rest)
+    manifest = Manifest((replace(manifest.tables[0], parts=parts),))
+    await Snapshot.filter(id=snapshot.id).update(manifest=manifest.to_json())
+
+    job = await worked(platform, await partitioned(source, "df = df", count=4))
+
+    ids = [row["id"] for row in await cells(platform, job)]
+    assert ids == [*range(1, 199), *range(400, ROWS)]
+    assert [child.rows_done for child in await children_of(job)] == [198, 200, 200, 200]
+
+
+async def stored_vector(platform: Platform, source: DataSource, places: list[int]) -> StoredFile:
+    """A delete vector in the store."""
+    path = platform.store.scratch() / f"vector-{places[-1]}-{len(places)}"
+    pq.write_table(pa.table({"row": pa.array(places, pa.uint32())}), path)
+    size_bytes, key = path.stat().st_size, f"snapshots/{source.id}/0-1/{path.name}.parquet"
+    platform.store.adopt(path, key)
+    return StoredFile(key, len(places), size_bytes, "")
