@@ -125,19 +125,22 @@ class Sockets:
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             tokens = {
-                session.viewer.token_id: None
+                session.viewer.token_id
                 for session in self._sessions
                 if session.viewer is not None and session.viewer.token_id is not None
             }
             if not tokens:
                 continue
             try:
-                valid = await access.valid_tokens([each for each in tokens if each is not None])
+                gone = tokens - await access.valid_tokens(tokens)
             except (DBConnectionError, OperationalError) as error:
                 _log.warning("tokens could not be checked: %s", type(error).__name__)
                 continue
+            except Exception:  # noqa: BLE001 - a check that ends would let revoked tokens stay
+                _log.exception("tokens could not be checked")
+                continue
             for session in self._sessions:
-                if session.viewer is not None and session.viewer.token_id in tokens.keys() - valid:
+                if session.viewer is not None and session.viewer.token_id in gone:
                     session.end(Close(FORBIDDEN, "The API token is expired or revoked."))
 
 

@@ -200,6 +200,8 @@ class Hub:
             await self._look()
         except (DBConnectionError, OperationalError) as error:
             _log.warning("changed jobs could not be read: %s", type(error).__name__)
+        except Exception:  # noqa: BLE001 - who watches would wait for a poll that never comes again
+            _log.exception("changed jobs could not be read")
 
     async def _look(self) -> None:
         """Tell of every job that has another revision than at the last look, from the second look on.

@@ -348,6 +348,16 @@ async def test_a_hint_that_was_lost_is_found_by_the_poll(database: Database) -> 
             assert await news(watch) == News(job.id, 1)
 
 
+async def test_a_poll_that_fails_is_followed_by_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    async with watching(Hub(Deaf(), poll_seconds=0.01)) as hub:  # where there is no database at all
+        with hub.watch_job(1):
+            async with asyncio.timeout(WAIT_SECONDS):
+                while len(caplog.records) < 2:  # noqa: ASYNC110 - the log tells, nobody else
+                    await asyncio.sleep(0.01)
+
+    assert {record.getMessage() for record in caplog.records} == {"changed jobs could not be read"}
+
+
 async def test_a_change_that_is_committed_long_after_its_stamp_is_found(database: Database) -> None:
     assert database
     early, late = await factories.make_job(), await factories.make_job()
