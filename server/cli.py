@@ -98,9 +98,12 @@ def api(host: str | None, port: int | None, data_dir: Path | None) -> None:
 @data_option
 def worker(data_dir: Path | None) -> None:
     """Run one worker process. Start as many as you like; SIGTERM hands unfinished jobs on."""
+    from server.operations import make_ready
     from server.worker import run_worker
 
-    run_worker(load(data_dir=data_dir))
+    settings = load(data_dir=data_dir)
+    asyncio.run(make_ready(settings, migrating=False))
+    run_worker(settings)
 
 
 @main.command()

@@ -34,7 +34,7 @@ from workers import cleanup, scripts, sync
 from workers.broker import QUEUE, EmbeddedBroker, set_broker
 from workers.engine import Engine, Kind
 from workers.messages import PRELOAD
-from workers.middleware import WorkerLoop
+from workers.middleware import BootFailed, WorkerLoop
 
 KINDS = {
     JobKind.SYNC: Kind(sync.run, sync.discard),
@@ -59,7 +59,11 @@ def run_worker(settings: Settings, *, stop: threading.Event | None = None) -> No
     with ExitStack() as held:
         if settings.is_embedded:
             _lock(settings, held, stop, patience)
-        worker = _start(settings)
+        try:
+            worker = _start(settings)
+        except BootFailed:  # the reason is in the log
+            logging.shutdown()
+            os._exit(1)  # the thread of Dramatiq's event loop would keep it, deaf to signals
         _log.info("worker is ready")
         stop.wait()
         _log.info("worker is stopping")

@@ -221,8 +221,9 @@ def test_the_doctor_says_what_to_mend(tmp_path: Path) -> None:
     assert "skip  nothing answers at" in report.stdout
 
 
-def test_the_api_alone_refuses_an_old_database(tmp_path: Path) -> None:
-    refused = headwater("api", data_dir=str(tmp_path / "data"), port=str(free_port()))
+@pytest.mark.parametrize("verb", ["api", "worker"])
+def test_a_process_alone_refuses_an_old_database(verb: str, tmp_path: Path) -> None:
+    refused = headwater(verb, data_dir=str(tmp_path / "data"), port=str(free_port()))
     migrated = headwater("migrate", data_dir=str(tmp_path / "data"))
     again = headwater("migrate", data_dir=str(tmp_path / "data"))
 
@@ -230,3 +231,13 @@ def test_the_api_alone_refuses_an_old_database(tmp_path: Path) -> None:
     assert "headwater migrate" in refused.stderr
     assert migrated.returncode == again.returncode == 0
     assert again.stdout == "The database is up to date.\n"
+
+
+def test_a_worker_without_its_database_ends_with_one_line(tmp_path: Path) -> None:
+    url = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
+
+    refused = headwater("worker", data_dir=str(tmp_path / "data"), database_url=url)
+
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("headwater: ")
+    assert "Traceback" not in refused.stderr

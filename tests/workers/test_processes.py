@@ -121,6 +121,27 @@ async def test_a_second_worker_in_one_data_folder_is_refused(tmp_path: Path) -> 
                 assert "another worker runs" in second.output
 
 
+def test_a_worker_that_cannot_start_ends(tmp_path: Path) -> None:
+    (tmp_path / "headwater.db").write_bytes(b"no database at all")
+    program = (
+        "from pathlib import Path; from base.settings import Settings; from server.wiring import prepare; "
+        "from server.worker import run_worker; run_worker(prepare(Settings(data_dir=Path.cwd())))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "the worker could not start" in done.stderr
+
+
 @pytest.mark.parametrize("broker", ["redis_url", "rabbitmq_url"])
 async def test_a_scaled_out_worker_is_woken_and_stops_though_told_twice(
     broker: str, request: pytest.FixtureRequest, postgres_template: str, tmp_path: Path
