@@ -1,10 +1,11 @@
 """`make bench`: every comparison, each as ratios in one run. One alone: `python -m tests.bench.sync`."""
 
-from tests.bench import api, graphql, merging, start, subscriptions, sync
+from tests.bench import api, graphql, jobs, merging, start, subscriptions, sync
 
 start.main()
 graphql.main()
 subscriptions.main()
 merging.main()
 api.main()
+jobs.main()
 sync.main()
