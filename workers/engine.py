@@ -191,6 +191,7 @@ class _Attempt:
         lease = self._lease
         try:
             if isinstance(outcome, Stopping):
+                await leases.log(lease, "info", "The worker stops; the job goes on with another.")
                 await leases.release(lease)
                 return
             if not isinstance(outcome, LeaseLost | CancelRequested):

@@ -263,6 +263,8 @@ async def test_a_stopping_worker_gives_its_jobs_back_with_their_checkpoints(
     stored = await Job.get(id=job.id)
     assert (stored.status, stored.checkpoint) == (JobStatus.QUEUED, {"parts": 3})
     assert (stored.worker, stored.deaths) == (None, 0)
+    lines = await JobLog.filter(job_id=job.id).values_list("level", "message")
+    assert lines == [("info", "The worker stops; the job goes on with another.")]
     assert await status(waiting) is JobStatus.QUEUED
 
 
