@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from base.errors import PlatformError, RateLimited, Unauthenticated
-from graph import frames
+from graph import protocol
 from graph.context import Context
 from graph.errors import present
-from graph.frames import Close, Frame, write
 from graph.live import Subscription
 from graph.operations import Answer, Engine, Request, is_subscription
+from graph.protocol import Close, Frame, write
 from services.access import Viewer
 from services.progress import Hub
 
@@ -112,7 +112,7 @@ class Session:
                 async with asyncio.timeout(self._service.init_seconds_max):
                     await self._begin()
             except TimeoutError:
-                raise Close(frames.INIT_TIMEOUT, "Connection initialisation timeout") from None
+                raise Close(protocol.INIT_TIMEOUT, "Connection initialisation timeout") from None
             assert self.viewer is not None, "it has begun"
             with self._service.sockets.taken(self.viewer.user_id):
                 await self._send(write("connection_ack"))
@@ -121,12 +121,12 @@ class Session:
         except Close as close:
             self.end(close)
         except RateLimited as error:
-            self.end(Close(frames.TRY_LATER, error.message))
+            self.end(Close(protocol.TRY_LATER, error.message))
         except Gone:
             self.end(None)
         except Exception as error:  # noqa: BLE001 - the edge of the process: masked and logged
             present([error])
-            self.end(Close(frames.INTERNAL, "Internal error"))
+            self.end(Close(protocol.INTERNAL, "Internal error"))
 
     async def _begin(self) -> None:
         """Wait for whoever it is to say so."""
@@ -137,14 +137,14 @@ class Session:
             if frame.kind == "ping":
                 await self._send(write("pong", payload=frame.payload))
             elif frame.kind == "subscribe":
-                raise Close(frames.UNAUTHORIZED, "Unauthorized")
-        told = frames.credential(frame.payload)
+                raise Close(protocol.UNAUTHORIZED, "Unauthorized")
+        told = protocol.credential(frame.payload)
         self._credential = self._credential if told is None else told
         self.viewer = (await self._connect()).viewer
 
     async def _handle(self, frame: Frame) -> None:
         if frame.kind == "connection_init":
-            raise Close(frames.TOO_MANY_INITS, "Too many initialisation requests")
+            raise Close(protocol.TOO_MANY_INITS, "Too many initialisation requests")
         if frame.kind == "ping":
             await self._send(write("pong", payload=frame.payload))
         elif frame.kind == "complete" and frame.id is not None:
@@ -157,7 +157,7 @@ class Session:
 
     async def _subscribe(self, name: str, request: Request) -> None:
         if name in self._operations:
-            raise Close(frames.DUPLICATE_ID, f"Subscriber for {name} already exists")
+            raise Close(protocol.DUPLICATE_ID, f"Subscriber for {name} already exists")
         if len(self._operations) >= OPERATIONS_MAX:
             many = RateLimited(
                 f"The socket has {OPERATIONS_MAX} operations open, the most at a time."
@@ -216,16 +216,16 @@ class Session:
         try:
             context = await self._service.connect(self._credential)
         except Unauthenticated as error:
-            raise Close(frames.FORBIDDEN, error.message) from None
+            raise Close(protocol.FORBIDDEN, error.message) from None
         if context.viewer is None:
-            raise Close(frames.FORBIDDEN, "This needs an API token.")
+            raise Close(protocol.FORBIDDEN, "This needs an API token.")
         return context
 
     async def _frame(self) -> Frame:
         message = await self._websocket.receive()
         if message["type"] == "websocket.disconnect":
             raise Gone
-        return frames.parse(message.get("text"))
+        return protocol.parse(message.get("text"))
 
     async def _send(self, text: str) -> None:
         """Send a message once the ones before have left; raises `Gone`, also where it does not leave in time."""

@@ -18,8 +18,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from tortoise.exceptions import DBConnectionError, OperationalError
 
 from base.settings import Settings
-from graph.frames import FORBIDDEN, GOING_AWAY, SUBPROTOCOL, Close
 from graph.operations import Engine
+from graph.protocol import FORBIDDEN, GOING_AWAY, SUBPROTOCOL, Close
 from graph.session import (
     EVENTS_MAX,
     INIT_SECONDS_MAX,

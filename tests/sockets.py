@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from graph.frames import SUBPROTOCOL
+from graph.protocol import SUBPROTOCOL
 from server.websockets import SOCKET_MESSAGE_BYTES_MAX, SocketProtocol
 
 WAIT_SECONDS = 60.0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from graph import frames
+from graph import protocol
 from graph.sockets import Sockets
 from models import JobLog
 from services import leases
@@ -254,7 +254,7 @@ async def test_a_user_has_so_many_sockets(platform: Platform) -> None:
     ):
         await client.send("connection_init", payload={"token": person.secret})
 
-        assert await client.closed() == frames.TRY_LATER
+        assert await client.closed() == protocol.TRY_LATER
 
 
 async def test_stopping_closes_every_socket(platform: Platform) -> None:

@@ -16,7 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from base.ids import parse_id, public_id
-from graph.frames import GOING_AWAY
+from graph.protocol import GOING_AWAY
 from models import DataSource, Job, JobStatus, Snapshot
 from services.platform import Platform
 from tests.clients import ServerProcess
