@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from graphql import parse, validate
+from graphql import parse, print_ast, separate_operations, validate
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 
 from graph import schema
 from tests.clients import Client, ServerProcess
 
-TABS = 12  # the examples
+TABS = 16  # the examples
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     "--headless",
@@ -222,3 +222,54 @@ def test_the_main_job_ends_in_rows(
     url = visit.run()["data"]["presignDataSource"]["url"]
     assert httpx.get(url, timeout=120, trust_env=False).content == path.read_bytes()
     assert visit.hosts == {"127.0.0.1"}
+
+
+@pytest.mark.e2e
+def test_the_examples_of_scripts_end_in_a_snapshot_and_a_schedule(
+    server: ServerProcess, client: Client, visit: Visit, tmp_path: Path
+) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("id,name\n" + "".join(f"{n},row {n}\n" for n in range(200, 0, -1)))
+    visit.open(server.link)
+    project = visit.run()["data"]["createProject"]["project"]["id"]
+    upload = client.upload(project, path)
+    connected = client.data(
+        "mutation ($i: ConnectDataSourcesInput!) { connectDataSources(input: $i) { dataSources { id } jobs { id } } }",
+        i={
+            "projectId": project,
+            "sources": [
+                {"name": "orders", "connection": {"file": {"objectKey": upload["objectKey"]}}}
+            ],
+        },
+    )
+    source = connected["connectDataSources"]["dataSources"][0]["id"]
+    synced = client.wait_for_job(connected["connectDataSources"]["jobs"][0]["id"])
+    assert synced["status"] == "SUCCEEDED"
+
+    def example(operation: str) -> Any:
+        """What an operation of a tab answers, with the tab's own variables and the source's id in them."""
+        tab: dict[str, str] = visit.page.evaluate(
+            "name => headwaterExamples.find(each => each.query.includes(name))", f" {operation}("
+        )
+        document = parse(tab["query"])
+        only = separate_operations(document)[operation]
+        variables = json.loads(tab["variables"].replace("datasource-…", source))
+        used = ("source",) if only.definitions[0].operation.value == "query" else ("input",)  # type: ignore[attr-defined]
+        return client.data(print_ast(only), **{name: variables[name] for name in used})
+
+    assert example("UploadScript")["uploadScript"]["script"]["contract"] == "DATAFRAME"
+    assert [each["key"] for each in example("Scripts")["dataSource"]["scripts"]] == [
+        "clean/large.py"
+    ]
+    job = example("RunScripts")["createJob"]["job"]["id"]
+    assert client.wait_for_job(job)["status"] == "SUCCEEDED"
+    visit.choose("Result")
+    visit.set_variables(job=job)
+    made = visit.run()["data"]["job"]
+    rows = made["snapshot"]["tables"][0]["rows"]["rows"]
+    assert (rows[0], len(rows)) == ([100, "row 100"], 20)
+    assert "101 of 200 rows are large" in [line["message"] for line in made["logs"]["lines"]]
+    visit.sees("SUCCEEDED")
+    assert example("Schedule")["createSchedule"]["schedule"]["timeZone"] == "Europe/Berlin"
+    (schedule,) = example("Schedules")["dataSource"]["schedules"]["nodes"]
+    assert (schedule["name"], schedule["isEnabled"]) == ("Every night", True)

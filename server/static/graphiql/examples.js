@@ -313,6 +313,167 @@ mutation Presign($input: PresignDataSourceInput!) {
       variables: json({ input: { id: 'datasource-…', format: 'CSV', expiresIn: 600 } }),
     },
     {
+      query: `# 11. Your Python over the data: \`run\` gets a pandas
+# DataFrame and gives one. It is checked here and run by a
+# job, isolated. More than fits into memory: write
+# run_batches(batches). Scripts that ship with Headwater
+# have keys that begin with \`local:\`, and say on top what
+# they do.
+mutation UploadScript($input: UploadScriptInput!) {
+  uploadScript(input: $input) {
+    script {
+      key
+      contract
+    }
+  }
+}
+
+query Scripts($source: ID!) {
+  predefinedScripts {
+    key
+    body
+  }
+  dataSource(id: $source) {
+    scripts {
+      key
+      updatedAt
+    }
+  }
+}
+`,
+      variables: json({
+        input: {
+          dataSourceId: 'datasource-…',
+          key: 'clean/large.py',
+          body: [
+            'def run(df, context):',
+            '    large = df[df["id"] >= context.parameters["from"]]',
+            '    print(f"{len(large)} of {len(df)} rows are large")',
+            '    return large',
+            '',
+          ].join('\n'),
+        },
+        source: 'datasource-…',
+      }),
+    },
+    {
+      query: `# 12. Run scripts, one after the other; the result is a
+# snapshot of its own. Keep the job's id: cancelJob and
+# retryJob take it, and the tab Live shows it at work.
+mutation RunScripts($input: CreateJobInput!) {
+  createJob(input: $input) {
+    job {
+      id
+      status
+      reused
+    }
+  }
+}
+`,
+      variables: json({
+        input: {
+          dataSourceId: 'datasource-…',
+          steps: [
+            { key: 'clean/large.py', execOrder: 1, parameters: { from: 100 } },
+            { key: 'local:sort_rows', execOrder: 2, parameters: { columns: ['id'] } },
+          ],
+        },
+      }),
+    },
+    {
+      query: `# 13. What came of it: the log, and the rows. The data of
+# the source stay as they are.
+query Result($job: ID!) {
+  job(id: $job) {
+    status
+    error {
+      message
+      hint
+    }
+    steps {
+      key
+      status
+      rowsIn
+      rowsOut
+    }
+    logs(first: 50) {
+      lines {
+        level
+        step
+        message
+      }
+    }
+    snapshot {
+      id
+      isDerived
+      derivedFrom {
+        number
+      }
+      tables {
+        name
+        rowCount
+        rows(first: 20) {
+          columns {
+            name
+            type
+          }
+          rows
+        }
+      }
+    }
+  }
+}
+`,
+      variables: json({ job: 'job-…' }),
+    },
+    {
+      query: `# 14. By the clock: a sync, or scripts as in step 12, as
+# \`work: { job: { steps } }\`. Each time runs once, however
+# many workers there are.
+mutation Schedule($input: CreateScheduleInput!) {
+  createSchedule(input: $input) {
+    schedule {
+      id
+      cron
+      timeZone
+      nextRunAt
+    }
+  }
+}
+
+query Schedules($source: ID!) {
+  dataSource(id: $source) {
+    schedules {
+      nodes {
+        id
+        name
+        isEnabled
+        nextRunAt
+        lastRunAt
+        lastJob {
+          id
+          status
+        }
+        lastError {
+          message
+        }
+      }
+    }
+  }
+}
+`,
+      variables: json({
+        input: {
+          dataSourceId: 'datasource-…',
+          name: 'Every night',
+          cron: '30 2 * * *',
+          timeZone: 'Europe/Berlin',
+          work: { sync: {} },
+        },
+        source: 'datasource-…',
+      }),
+    },
+    {
       query: `# What there is: everything that you may see.
 query Overview {
   viewer {
