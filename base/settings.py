@@ -6,7 +6,7 @@ import ipaddress
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
-from enum import StrEnum
+from enum import EnumType, StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +14,9 @@ from urllib.parse import urlsplit
 PREFIX = "HEADWATER_"
 _GIB = 1024**3
 _MIB = 1024**2
+_LEAST = {
+    "script_memory_bytes_max": 512 * _MIB,  # with pandas loaded, less is not enough for any script
+}
 
 
 class SettingsError(ValueError):
@@ -221,8 +224,9 @@ class Settings:
         if not 0 <= self.port <= PORT_MAX:
             _refuse("port", f"is not between 0 and {PORT_MAX}")
         for limit in fields(self):
-            if limit.type == "int" and limit.name != "port" and getattr(self, limit.name) < 1:
-                _refuse(limit.name, "is not at least 1")
+            least = _LEAST.get(limit.name, 1)
+            if limit.type == "int" and limit.name != "port" and getattr(self, limit.name) < least:
+                _refuse(limit.name, f"is not at least {least}")
         if self.log_level not in LOG_LEVELS:
             _refuse("log_level", f"is not one of {', '.join(LOG_LEVELS)}")
         for network in self.allow_networks or ():
@@ -307,4 +311,6 @@ def _parse(variable: str, setting: Field[Any], text: str) -> Any:
         return _PARSERS[str(setting.type)](text)
     except (ValueError, KeyError) as error:
         kind = str(setting.type).removesuffix(" | None").lower()
-        raise SettingsError(f"{variable}={text!r} is not a valid {kind}") from error
+        parser = _PARSERS[str(setting.type)]
+        choices = f": {' or '.join(parser)}" if isinstance(parser, EnumType) else ""
+        raise SettingsError(f"{variable}={text!r} is not a valid {kind}{choices}") from error

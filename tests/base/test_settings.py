@@ -78,7 +78,15 @@ def test_a_setting_may_stand_in_a_file(tmp_path: Path) -> None:
         ({"WORKER_THREADS": "0"}, "HEADWATER_WORKER_THREADS is not at least 1"),
         ({"LEASE_SECONDS": "-1"}, "HEADWATER_LEASE_SECONDS is not at least 1"),
         ({"INTROSPECTION": "maybe"}, "HEADWATER_INTROSPECTION='maybe' is not a valid bool"),
-        ({"ENV": "staging"}, "HEADWATER_ENV='staging' is not a valid environment"),
+        (
+            {"ENV": "staging"},
+            "HEADWATER_ENV='staging' is not a valid environment: development or production",
+        ),
+        ({"SANDBOX": "off"}, "HEADWATER_SANDBOX='off' is not a valid sandbox: strict or limited"),
+        (
+            {"SCRIPT_MEMORY_BYTES_MAX": "536870911"},
+            "HEADWATER_SCRIPT_MEMORY_BYTES_MAX is not at least 536870912",
+        ),
         ({"ENV": "production"}, "HEADWATER_SECRET_KEYS is needed in production"),
         ({"DATABASE_URL": "mysql://x"}, "HEADWATER_DATABASE_URL has to start with one of"),
         ({"STORAGE_URL": "ftp://x"}, "HEADWATER_STORAGE_URL has to start with one of file:, s3:"),
