@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ from storage.snapshots.manifest import LocalPart
 from storage.snapshots.writer import PartWriter
 from workers.messages import Derived, DeriveOrder, NewFile
 from workers.sandbox.joining import Joined
+from workers.sandbox.texts import CHECKS
 
 SLICE_ROWS = 64 * 1024
 NAME_CHARS_MAX = 1_000
@@ -86,7 +87,7 @@ class _Text:
     def look(self, values: pa.Array) -> None:
         """Check some values."""
         if self.is_such:
-            self.is_such = _CHECKS[self.type](values)
+            self.is_such = CHECKS[self.type](values)
 
 
 @dataclass(slots=True)
@@ -107,7 +108,7 @@ class Result:
             self._names = _names([str(name) for name in self._joined.schema.names])
         for place, name in enumerate(self._names):
             told = self.order.columns.get(name)
-            if told is not None and told in _CHECKS and pa.types.is_string(self._target(place)):
+            if told is not None and told in CHECKS and pa.types.is_string(self._target(place)):
                 self._texts[place] = _Text(told)
 
     def check(self) -> None:
@@ -245,32 +246,3 @@ def _reading() -> Iterator[None]:
         raise InvalidInput(
             f"The script's result is damaged or cut off: {reason}.", hint=_HINT
         ) from error
-
-
-def _matches(pattern: str) -> Callable[[pa.Array], bool]:
-    def check(values: pa.Array) -> bool:
-        return bool(pc.all(pc.match_substring_regex(values, pattern), min_count=0).as_py())
-
-    return check
-
-
-def _is_json(values: pa.Array) -> bool:
-    try:
-        for value in values:
-            if value.is_valid:
-                orjson.loads(memoryview(value.as_buffer()))
-    except ValueError:
-        return False
-    return True
-
-
-# Types whose values are stored as texts, and how to tell whether texts are such values.
-_CHECKS: Mapping[ColumnType, Callable[[pa.Array], bool]] = {
-    ColumnType.UUID: _matches(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"),
-    ColumnType.DECIMAL: _matches(
-        r"(?i)^([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|nan|[+-]?inf(inity)?)$"
-    ),
-    ColumnType.DURATION: _matches(r"^[+-]?P[-+0-9.YMWDTHS]+$"),
-    ColumnType.JSON: _is_json,
-    ColumnType.UNKNOWN: lambda _: True,
-}

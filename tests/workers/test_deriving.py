@@ -152,6 +152,7 @@ def test_moments_that_do_not_fit_microseconds_are_kept_as_text(tmp_path: Path) -
     [
         (ColumnType.UUID, "30313233-3435-3637-3839-616263646566", "no uuid"),
         (ColumnType.DECIMAL, "-1.5e10", "1,5"),
+        (ColumnType.TIME, "23:59:60.5+02:00", "noon"),
         (ColumnType.DURATION, "PT30H1.5S", "an hour"),
         (ColumnType.JSON, '{"a": [1]}', "{"),
         (ColumnType.DATE, None, "2026-01-01"),

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
-import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from base.errors import PayloadTooLarge, PlatformError
 from base.tables import ColumnType
 from connectors.files.arrow_types import Inexact, column_type, convert, stored
 from workers.sandbox.messages import ScriptFailed, TableIn
 from workers.sandbox.results import nanoseconds, pieces
+from workers.sandbox.texts import CHECKS
 
 BATCH_ROWS = 128 * 1024
 BATCH_BYTES = 64 * 1024**2
@@ -23,9 +21,6 @@ FLUSH_BYTES = 8 * 1024**2
 FLUSH_BATCHES = 1000
 _MIB = 1024**2
 _DECIMAL_DIGITS = 38
-_UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-_NUMBER = r"^(-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?|-?Infinity|-?inf|NaN)$"
-_TIME = r"^[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9:]+)?$"
 
 
 class Output:
@@ -141,7 +136,8 @@ class Output:
             column = self._fitted(values, field)
             self._null_counts[field.name] += column.null_count
             ours = self._ours[field.name]
-            if pa.types.is_string(field.type) and not is_valid(column, ours):
+            check = CHECKS.get(ours)
+            if pa.types.is_string(field.type) and check is not None and not check(column):
                 self._ours[field.name] = ColumnType.TEXT
             columns.append(column)
         batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
@@ -201,38 +197,6 @@ class Output:
 
     def _refusal(self, name: str, reason: str, hint: str | None = None) -> ScriptFailed:
         return ScriptFailed(f"{self._where(name)}: {reason}.", hint=hint)
-
-
-def is_valid(values: pa.Array, ours: ColumnType) -> bool:
-    """Whether texts are what a column of a type holds that is stored as text."""
-    check = _VALID.get(ours)
-    return check is None or check(values)
-
-
-def _matches(pattern: str) -> Callable[[pa.Array], bool]:
-    def check(values: pa.Array) -> bool:
-        found = pc.all(pc.match_substring_regex(values, pattern))
-        return found.as_py() is not False
-
-    return check
-
-
-def _is_json(values: pa.Array) -> bool:
-    try:
-        for each in values.to_pylist():
-            if each is not None:
-                orjson.loads(each)
-    except orjson.JSONDecodeError:
-        return False
-    return True
-
-
-_VALID: dict[ColumnType, Callable[[pa.Array], bool]] = {
-    ColumnType.UUID: _matches(_UUID),
-    ColumnType.DECIMAL: _matches(_NUMBER),
-    ColumnType.TIME: _matches(_TIME),
-    ColumnType.JSON: _is_json,
-}
 
 
 def _cast(values: pa.Array, target: pa.DataType) -> pa.Array:
