@@ -18,8 +18,10 @@ from tests.factories import make_snapshot
 from tests.workers.test_job_model import Expected, JobLife, run
 from workers import publishing, receipts
 
-STEPS = 3
-EXAMPLES = 30
+STEPS = 2
+EXAMPLES = 40
+WHOLE = 2 * STEPS + 1
+TURNS = st.sampled_from([WHOLE, 1, 2, 3, WHOLE])  # each begins a step, keeps its output or commits
 TEXTS = ("def run(df):\n    return df\n", "df = df\n")
 RUNNING, SUCCEEDED = JobStatus.RUNNING, JobStatus.SUCCEEDED
 
@@ -91,6 +93,26 @@ class ScriptLife(JobLife):
             assert len(kept) == job.outputs, (
                 "the next attempt goes on behind the last finished step"
             )
+        return lease
+
+    @rule(target=JobLife.held, which=st.integers(0, 1), text=st.integers(0, 1), turns=TURNS)
+    def take_and_work(self, which: int, text: int, turns: int) -> Lease | None:
+        """What chance alone seldom does: a script job is begun, and gets somewhere."""
+        if not any(job.status is JobStatus.QUEUED for job in self.scripts().values()):
+            self.submit_script(which, text, reuse=False)
+        return self.works(turns)
+
+    @rule(target=JobLife.held, lease=JobLife.held, turns=TURNS)
+    def crash_and_go_on(self, lease: Lease | None, turns: int) -> Lease | None:
+        """The worker dies, and another one goes on with its job or the next."""
+        self.crashes(lease)
+        self.sweeps()
+        return self.works(turns)
+
+    def works(self, turns: int) -> Lease | None:
+        lease = self.claims()
+        for _ in range(turns):
+            self.work_on(lease)
         return lease
 
     @rule(lease=JobLife.held)
