@@ -155,7 +155,7 @@ class LogLine:
     model: ClassVar[type[models.JobLog]] = models.JobLog
 
     at: DateTime = column("When it was written.")
-    level: str = column("DEBUG, INFO, WARNING or ERROR.")
+    level: str = column("`debug`, `info`, `warning` or `error`.")
     message: str = column("What happened.")
     step: str | None = column("The key of the step that wrote it.")
 

@@ -326,7 +326,7 @@ async def test_a_job_shows_its_progress_steps_and_log(platform: Platform) -> Non
             error=ERROR if order == 2 else None,
         )
     for index in range(3):
-        await JobLog.create(job=job, level="INFO", message=f"line {index}", step="t1")
+        await JobLog.create(job=job, level="info", message=f"line {index}", step="t1")
     query = """query ($id: ID!, $after: String) { job(id: $id) {
       id pk kind status attempts startedAt finishedAt project { pk } dataSource { pk } snapshot { number }
       progress { fraction rowsDone rowsTotal bytesDone message updatedAt } error { code }
@@ -367,12 +367,12 @@ async def test_a_job_shows_its_progress_steps_and_log(platform: Platform) -> Non
         ],
         "logs": {
             "lines": [
-                {"level": "INFO", "message": f"line {index}", "step": "t1"} for index in (0, 1)
+                {"level": "info", "message": f"line {index}", "step": "t1"} for index in (0, 1)
             ],
             "pageInfo": {"hasNextPage": True},
         },
     }
-    assert rest["job"]["logs"]["lines"] == [{"level": "INFO", "message": "line 2", "step": "t1"}]
+    assert rest["job"]["logs"]["lines"] == [{"level": "info", "message": "line 2", "step": "t1"}]
 
 
 @pytest.mark.parametrize(

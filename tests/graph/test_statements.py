@@ -41,7 +41,7 @@ async def grow(team: Team, sources: int) -> None:
             await factories.make_schedule(source, creator=user, last_job_id=job.id)
             script = await factories.make_script(source)
             await JobStep.create(job=job, key="t", exec_order=1, position=1, script=script)
-            await JobLog.create(job=job, level="INFO", message="m", at=datetime.now(UTC))
+            await JobLog.create(job=job, level="info", message="m", at=datetime.now(UTC))
             if index % 2:
                 snapshot = await factories.make_snapshot(
                     source, job=job, manifest=MANIFEST, receipt=BOOKS

@@ -14,7 +14,6 @@ from base.errors import InvalidInput
 from base.tables import ColumnType, qualified
 
 RUN_STEP = "workers.sandbox.running:run_step"
-ANALYSE = "workers.sandbox.contracts:examine"
 SCRIPT_PRELOAD = (
     "numpy",
     "pandas",

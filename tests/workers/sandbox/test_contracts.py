@@ -9,8 +9,8 @@ from base import process
 from base.errors import InvalidInput, PayloadTooLarge
 from base.process import ChildDied, Limits
 from models import ScriptContract
+from services.scripts.examining import EXAMINE
 from workers.sandbox.contracts import BODY_BYTES_MAX, Examined, examine
-from workers.sandbox.messages import ANALYSE
 
 LIMITS = Limits(wall_seconds=300, memory_bytes=1024**3, file_bytes=1024**2)
 
@@ -104,7 +104,7 @@ def test_a_script_has_a_largest_size() -> None:
 async def test_nothing_of_a_script_runs_while_it_is_looked_at(tmp_path: Path, body: str) -> None:
     marker = tmp_path / "ran"
 
-    found = await process.run(ANALYSE, body.format(path=str(marker)), limits=LIMITS)
+    found = await process.run(EXAMINE, body.format(path=str(marker)), limits=LIMITS)
 
     assert found.contract in set(ScriptContract)
     assert not marker.exists()
@@ -126,7 +126,7 @@ async def test_nothing_of_a_script_runs_while_it_is_looked_at(tmp_path: Path, bo
 )
 async def test_a_text_made_to_crash_the_parser_hurts_its_child_at_most(body: str) -> None:
     try:
-        found = await process.run(ANALYSE, body, limits=LIMITS)
+        found = await process.run(EXAMINE, body, limits=LIMITS)
     except (InvalidInput, ChildDied):
         return
 
