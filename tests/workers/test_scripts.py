@@ -263,7 +263,11 @@ def run(df, context):
         assert not work.done()
         await said(job, "careful")
         assert [line.level for line in await lines(job) if line.message == "careful"] == ["warning"]
-        assert any("old fashioned" in line.message for line in await lines(job))
+
+        async def is_warned() -> bool:
+            return any("old fashioned" in line.message for line in await lines(job))
+
+        await until(is_warned)
         await jobs.cancel_jobs([job.id])
         await work
 
