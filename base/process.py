@@ -272,7 +272,9 @@ def _death(end: _End | None, limits: Limits) -> PlatformError:
     if -code not in set(signal.Signals):  # a real-time one, which has no name
         return ChildDied(f"The process that did the work was ended by signal {-code}.")
     name = signal.Signals(-code)
-    reason, hint = _REASONS.get(name, ("a crash in a library", None))
+    is_crash = name in {*_CRASHES, signal.SIGFPE}
+    other = "a crash in a library" if is_crash else "which it or the system sent"
+    reason, hint = _REASONS.get(name, (other, None))
     return ChildDied(
         f"The process that did the work was ended by {name.name}, {reason}.", hint=hint
     )

@@ -51,6 +51,7 @@ _MEMORY_HINT = (
 class ScriptDied(ChildDied):
     """The script ended its process too often; it would do so again."""
 
+    code = "INVALID_INPUT"
     retryable = False
 
 

@@ -68,6 +68,20 @@ async def test_a_crash_is_an_error_that_names_the_signal() -> None:
         await run(process_work.crash, limits=LIMITS)
 
 
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (signal.SIGALRM, r"SIGALRM, which it or the system sent\.$"),
+        (signal.SIGFPE, r"SIGFPE, a crash in a library\.$"),
+    ],
+)
+async def test_a_signal_that_is_no_crash_is_not_called_one(
+    number: signal.Signals, reason: str
+) -> None:
+    with pytest.raises(ChildDied, match=reason):
+        await run(process_work.end_by, number, limits=LIMITS)
+
+
 async def test_a_signal_without_a_name_is_named_by_its_number() -> None:
     with pytest.raises(ChildDied, match=r"was ended by signal 40\.$"):
         await run(process_work.end_by, 40, limits=LIMITS)

@@ -85,7 +85,7 @@ async def test_scripts_that_go_wrong_end_alone_and_name_their_limit(
         )
         assert is_running(worker)
         assert max(rss) - rss[0] < GROWTH_BYTES_MAX
-        assert told(poison) == (JobStatus.FAILED, leases.DEATHS_MAX, "INTERNAL")
+        assert told(poison) == (JobStatus.FAILED, leases.DEATHS_MAX, "INVALID_INPUT")
         assert poison.error["message"].startswith("step-1.py ended its process 3 times: ")
         assert told(memory) == (JobStatus.FAILED, 1, "PAYLOAD_TOO_LARGE")
         assert "HEADWATER_SCRIPT_MEMORY_BYTES_MAX" in memory.error["hint"]

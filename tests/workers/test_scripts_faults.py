@@ -198,6 +198,7 @@ async def test_a_script_that_ends_its_process_three_times_fails_and_the_worker_l
     assert (job.status, job.attempts) == (JobStatus.FAILED, leases.DEATHS_MAX)
     assert job.error["message"].startswith("step-0.py ended its process 3 times: ")
     assert "os._exit" in job.error["hint"]
+    assert job.error["code"] == "INVALID_INPUT"
     assert await printed(job) == ["dying"] * 3
     await assert_nothing_left(platform, job)
     await derived_of(await worked(platform, await make_script_job(source)))
