@@ -174,7 +174,9 @@ async def test_a_job_whose_api_was_killed_before_its_wake_up_runs_all_the_same(
             again = [await clients.create(http, server, key) for server in servers]
 
         assert [parse_id(each) for each in again] == [("job", job.id)] * len(servers)
-        assert (await succeeded(job)).attempts == 1
+        assert (
+            await succeeded(job)
+        ).deaths == 0  # the worker of a dead server may have begun it, and given it back
         assert await Job.all().count() == 1
         await assert_each_once(platform, [job])
 
