@@ -30,7 +30,7 @@ _HELD = "id = :id AND worker = :worker AND fence = :fence"
 _ACTIVE = "status IN ('running', 'cancelling')"
 _LAST = "(status = 'cancelling' OR deaths + 1 >= :deaths)"  # no attempt comes after one that dies
 _TOUCH = "revision = revision + 1, changed_ms = {now}"
-_NAMES = "id, project_id"
+_NAMES = "id, project_id, parent_id"
 # What a partition has done is for the job that it is of to read.
 _KEPT = "checkpoint = CASE WHEN parent_id IS NULL THEN NULL ELSE checkpoint END"
 _ENDED = f"active_key = NULL, {_KEPT}, worker = NULL, finished_at = {{stamp}}"
@@ -139,7 +139,7 @@ async def _claim(chosen: str, worker: str, lease_ms: int, **values: Any) -> Leas
     if not rows:
         return None
     row = rows[0]
-    progress.changed(row["id"], row["project_id"])
+    _tell(rows)
     return Lease(
         job_id=row["id"],
         kind=JobKind(row["kind"]),
@@ -464,12 +464,13 @@ async def _held(
     )
     if not rows:
         raise LeaseLost
-    if shows:
+    if shows and lease.parent_id is None:
         progress.changed(lease.job_id, lease.project_id)
     return rows[0]
 
 
 def _tell(jobs: Sequence[dict[str, Any]]) -> None:
-    """Hint that these jobs have changed, once that is committed."""
+    """Hint that these jobs have changed, once that is committed; of partitions nobody is told."""
     for job in jobs:
-        progress.changed(job["id"], job["project_id"])
+        if job["parent_id"] is None:
+            progress.changed(job["id"], job["project_id"])

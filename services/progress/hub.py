@@ -18,7 +18,7 @@ from tortoise.exceptions import DBConnectionError, OperationalError
 
 from models import Job, rows
 from models.database import STATEMENT_MS_MAX
-from models.rows import Compare, Order
+from models.rows import Compare, IsNull, Order
 from services.progress.hints import unpack
 from services.progress.transport import Transport
 
@@ -213,7 +213,8 @@ class Hub:
             newest = await rows.select(Job, columns, order=_NEWEST, limit=1)
             self._since_ms = newest[0].changed_ms if newest else 0
         recent = Compare("changed_ms", ">=", self._since_ms - MARGIN_MS)
-        found = await rows.select(Job, columns, recent, order=_NEWEST, limit=CHANGES_MAX)
+        whole = IsNull("parent_id")  # of partitions nobody is told
+        found = await rows.select(Job, columns, recent, whole, order=_NEWEST, limit=CHANGES_MAX)
         seen = {job.id: job.revision for job in found}
         for job in reversed(found):
             if self._begun.is_set() and self._seen.get(job.id) != job.revision:

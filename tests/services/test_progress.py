@@ -176,6 +176,34 @@ async def test_a_hint_is_sent_when_the_change_is_committed_and_never_before(
         progress.stop_publishing()
 
 
+async def test_nobody_is_told_of_partitions(database: Database, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, database_url=database.url)
+    source = await factories.make_source()
+    job = await factories.make_job(source)
+    partition = await factories.make_job(source, parent_id=job.id, active_key=None)
+    last = await factories.make_job(source, active_key=None, run_after_ms=2**53)
+    progress.publish_by(settings)
+    try:
+        hub = Hub(transport_of(settings), poll_seconds=NEVER_SECONDS)
+        async with watching(hub):
+            project_id: int = job.project_id  # type: ignore[attr-defined]
+            with hub.watch_job(job.id) as own, hub.watch_project(project_id) as watch:
+                await listening(settings, own, job)
+                _, held = [await leases.claim("worker", 60_000) for _ in range(2)]
+                assert held is not None
+                assert held.job_id == partition.id
+                await leases.report(held, leases.Progress(1, 1))
+                await leases.release(held)
+                await leases.touch(last.id)
+                told = {(await news(watch)).job_id}
+                while last.id not in told:
+                    told.add((await news(watch)).job_id)
+                await hub._look()
+                assert told | set(watch._news) == {job.id, last.id}
+    finally:
+        progress.stop_publishing()
+
+
 async def listening(settings: Settings, watch: Watch, job: Job) -> None:
     """Wait until hints of this job are heard, and until no more are on their way."""
     await watch.begun()
