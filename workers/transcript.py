@@ -15,6 +15,7 @@ from workers.sandbox.messages import LOG_LINES_MAX
 from workers.sandbox.reporting import OWN_LINES_MAX, clean
 
 WRITE_SECONDS = 0.25
+END_SECONDS_MAX = 2.0  # that a write under way may take once the step is over
 LINES_AT_ONCE = 500
 OWN_BYTES_MAX = 2 * 1024**2  # of what the child adds of its own to a script's lines: a traceback
 LINES_MAX = LOG_LINES_MAX + 2 * OWN_LINES_MAX  # likewise
@@ -42,6 +43,7 @@ class Transcript:
         self._lines: list[LogEntry] = []
         self._progress: dict[str, Any] | None = None
         self._writing = asyncio.Lock()
+        self._is_over = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def hear(self, message: object) -> None:
@@ -65,6 +67,9 @@ class Transcript:
         trace: TracebackType | None,
     ) -> None:
         if self._task is not None:
+            self._is_over.set()
+            # Not cancelled at once: a write between its commit and what follows would be made twice.
+            await asyncio.wait({self._task}, timeout=END_SECONDS_MAX)
             self._task.cancel()
             await asyncio.wait({self._task})
         self._progress = None  # what comes next says more
@@ -92,7 +97,9 @@ class Transcript:
 
     async def _write_on(self) -> None:
         while True:
-            await asyncio.sleep(WRITE_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_over.wait(), WRITE_SECONDS)
+                return
             with contextlib.suppress(*_SEEN_BY_THE_WATCH):
                 await self._write()
 
