@@ -72,7 +72,8 @@ async def presign(
     manifest = Manifest.from_json(snapshot.manifest)
     index = _table_index(manifest, table, source)
     name = source.name if len(manifest.tables) == 1 else manifest.tables[index].table.name
-    file_name = _file_name(name) + _SUFFIXES[format]
+    suffix = _SUFFIXES[format]
+    file_name = _file_name(name).removesuffix(suffix) + suffix
     parts = manifest.tables[index].parts
     direct = None
     if format is ExportFormat.QUARANTINE:

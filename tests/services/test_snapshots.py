@@ -144,6 +144,18 @@ async def test_a_table_in_one_part_is_linked_to_as_it_is(platform: Platform) -> 
     assert f"/files/{stored.parts[0].key}?name=People.parquet&" in link.url
 
 
+async def test_a_name_that_says_its_format_says_it_once(platform: Platform) -> None:
+    source = await factories.make_source(name="people.csv")
+    await synced(platform, source, stored_table(platform, f"snapshots/{source.id}/1-1"))
+    viewer = await someone(await source.project)
+
+    csv = await snapshots.presign(platform, viewer, source_id(source), format=ExportFormat.CSV)
+    jsonl = await snapshots.presign(platform, viewer, source_id(source), format=ExportFormat.JSONL)
+
+    assert "name=people.csv&" in csv.url
+    assert "name=people.csv.jsonl&" in jsonl.url
+
+
 @pytest.mark.parametrize("kind", [ExportFormat.CSV, ExportFormat.JSONL, ExportFormat.PARQUET])
 async def test_tables_are_exported_under_a_signed_link(
     platform: Platform, kind: ExportFormat
