@@ -29,7 +29,9 @@ from services.scripts.planning import (
     plan,
 )
 
+JOBS_WAITING_MAX = 1_000  # of one project, not over yet: each keeps its own copy of the texts
 _NO_SANDBOX = isolation.Level.UNAVAILABLE
+_NOT_OVER = [status for status in JobStatus if not status.is_terminal]
 
 
 async def create(
@@ -47,8 +49,8 @@ async def create(
 ) -> int:
     """Queue a job that runs scripts over one table of a snapshot, or take the result of an earlier one; its key.
 
-    Raises NotFound, InvalidInput and PayloadTooLarge for what the input names, Conflict where there is no snapshot, and
-    SandboxUnavailable.
+    Raises NotFound, InvalidInput and PayloadTooLarge for what the input names, Conflict where there is no snapshot or
+    too many jobs wait, and SandboxUnavailable.
     """
     source = await find(viewer, DataSource, source_id, field=SOURCE_FIELD)
     checked = check_steps(steps, partitions)
@@ -92,8 +94,8 @@ async def start(
 ) -> Job:
     """Queue the job in the caller's transaction; with `reuse` it may be over already, with an earlier one's result.
 
-    Raises Conflict, about `field`, where the source or the snapshot went away since. After the commit:
-    `dispatch.wake()`.
+    Raises Conflict, about `field`, where the source or the snapshot went away since, or JOBS_WAITING_MAX jobs wait.
+    After the commit: `dispatch.wake()`.
     """
     await _hold(planned, field)
     key = planned.memo_key
@@ -109,6 +111,7 @@ async def start(
         "trace_id": trace_id(),
     }
     if found is None:
+        await _make_room(planned.project_pk, field)
         job = await Job.create(**shape)
         await _write_steps(job, planned, {}, {})
         await leases.touch(job.id)
@@ -133,7 +136,7 @@ async def start(
 async def again(job: Job, creator_pk: int | None) -> Job:
     """Queue a script job's work once more, in the caller's transaction: the same texts over the same snapshot.
 
-    Raises Conflict where the source or the snapshot is gone.
+    Raises Conflict where the source or the snapshot is gone, or JOBS_WAITING_MAX jobs wait.
     """
     steps = await JobStep.filter(job_id=job.id).order_by("position")
     schema, name = job.options["table"]
@@ -193,6 +196,19 @@ async def _hold(planned: Plan, field: str | None) -> None:
         raise Conflict(
             "The snapshot that the job reads is no longer kept.",
             hint="Make a new job with `createJob`.",
+            field=field,
+        )
+
+
+async def _make_room(project_pk: int, field: str | None) -> None:
+    """See that the project takes another job. Sources of it that queue theirs at once may go over it by one each."""
+    waiting = Job.filter(
+        status__in=_NOT_OVER, project_id=project_pk, kind=JobKind.SCRIPT, parent_id=None
+    )
+    if await waiting.count() >= JOBS_WAITING_MAX:
+        raise Conflict(
+            f"The project has {JOBS_WAITING_MAX:,} script jobs that are not over, which is the limit.",
+            hint="Wait until some are over, or cancel those that nobody needs with `cancelJob`.",
             field=field,
         )
 

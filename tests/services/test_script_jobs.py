@@ -33,10 +33,10 @@ from models import (
 from models.database import transaction
 from services import jobs, projects, scripts
 from services.platform import Platform
-from services.scripts import StepGiven, TableWanted
+from services.scripts import StepGiven, TableWanted, starting
 from tests import factories
 from tests.services.places import Place, make_place, refused
-from tests.services.scripting import SAME, create, id_of, manifest, step, steps_of, synced
+from tests.services.scripting import SAME, create, id_of, manifest, step, steps_of, succeed, synced
 
 SOURCE = "input.dataSourceId"
 
@@ -418,3 +418,46 @@ async def test_less_isolation_will_do_where_the_operator_says_so_or_the_worker_i
     assert await create(replace(platform, settings=settings), place, source)
     isolation.allow_limited(True)
     assert await create(platform, place, source)
+
+
+async def test_a_project_has_so_many_script_jobs_that_are_not_over_and_no_more(
+    platform: Platform, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, neighbour = await synced(place), await synced(place)
+    for each in (source, neighbour):
+        await factories.make_script(each, "a.py")
+    first = await create(platform, place, source, step(n=1))
+    await factories.make_job(source)  # a sync, which is not counted
+    second = await create(platform, place, source, step(n=2))
+    await Job.filter(id=second.id).update(status=JobStatus.CANCELLING)
+    made = [first.id, second.id]
+    partition = {"kind": JobKind.SCRIPT, "project_id": place.project.id}
+    await Job.create(parent_id=first.id, data_source_id=source.id, **partition)
+    failed = await create(platform, place, source, step(n=3))
+    await Job.filter(id=failed.id).update(status=JobStatus.FAILED)
+    monkeypatch.setattr(starting, "JOBS_WAITING_MAX", 2)
+
+    async with refused(Conflict, SOURCE) as caught:
+        await create(platform, place, neighbour)
+    assert (caught.value.message, caught.value.hint) == (
+        "The project has 2 script jobs that are not over, which is the limit.",
+        "Wait until some are over, or cancel those that nobody needs with `cancelJob`.",
+    )
+    viewer, failed_id = place.viewer, public_id("job", failed.id)
+    async with refused(Conflict, "input.id"):
+        await jobs.retry(viewer, failed_id)
+    assert await Job.filter(kind=JobKind.SCRIPT, parent_id=None).count() == len(made) + 1
+
+    await Job.filter(id=first.id).update(status=JobStatus.SUCCEEDED)
+    assert await jobs.retry(viewer, failed_id) > failed.id
+
+
+async def test_what_was_done_already_is_given_however_many_wait(
+    platform: Platform, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = await synced(place)
+    await factories.make_script(source, "a.py")
+    await succeed(await create(platform, place, source))
+    monkeypatch.setattr(starting, "JOBS_WAITING_MAX", 0)
+
+    assert (await create(platform, place, source)).reused

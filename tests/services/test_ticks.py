@@ -29,6 +29,7 @@ from models.database import Database, transaction
 from services import schedules
 from services.schedules import ticks
 from services.schedules.ticks import NEVER_MS
+from services.scripts import starting
 from storage.snapshots.manifest import Manifest, StoredTable
 from tests import factories
 
@@ -217,6 +218,25 @@ async def test_a_tick_without_a_snapshot_or_a_script_says_so_until_there_is_one(
     assert await ticked() == ("NOT_FOUND", 1)
     await Snapshot.all().update(removed_at=datetime.now(UTC))
     assert await ticked() == ("CONFLICT", 1)
+
+
+async def test_a_tick_says_that_the_project_has_too_many_script_jobs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = await factories.make_source()
+    snapshot = await factories.make_snapshot(source, manifest=MANIFEST)
+    await DataSource.filter(id=source.id).update(current_snapshot_id=snapshot.id)
+    await factories.make_script(source, "a.py")
+    schedule = await due(source, kind=JobKind.SCRIPT, options=SCRIPTS)
+    monkeypatch.setattr(starting, "JOBS_WAITING_MAX", 0)
+
+    assert await schedules.tick() == 0
+
+    after = await now(schedule)
+    assert is_next_hour(after.next_run_ms)
+    assert after.error["code"] == "CONFLICT"
+    assert "script jobs that are not over" in after.error["message"]
+    assert await Job.all().count() == 0
 
 
 async def test_options_that_make_no_sense_are_an_error_of_that_schedule_alone() -> None:
