@@ -239,8 +239,10 @@ async def read(
     names = [pick.name for pick in plan.picks]
     for attribute, field_name, link, target in plan.links:
         keys = columns[names.index(link.column)]
-        conditions = visible(viewer, target.model) if link.scoped and viewer else []
-        found = await by_keys(viewer, target, keys, selection.below(field_name), *conditions)
+        found: dict[int, Row] = {}
+        if viewer is not None or not link.scoped:  # without a viewer nothing is visible
+            conditions = visible(viewer, target.model) if viewer and link.scoped else []
+            found = await by_keys(viewer, target, keys, selection.below(field_name), *conditions)
         columns.append([found.get(key) for key in keys])
         names.append(attribute)
     for attribute, source in plan.derived:

@@ -227,5 +227,7 @@ class Snapshot(Node):
 
 async def _sources_of(info: Info, keys: Sequence[int]) -> Mapping[int, Row]:
     viewer = info.context.viewer
-    scope = visible(viewer, models.Snapshot) if viewer else []
+    if viewer is None:
+        return {}
+    scope = visible(viewer, models.Snapshot)
     return await by_keys(viewer, shape_of(Snapshot), keys, Selection.of(info), *scope)
