@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from base.errors import Conflict, InvalidInput
+from base.errors import Conflict, InvalidInput, NotFound
 from models import DataSource, Schedule
 from models.database import transaction
 from services import idempotency, values
@@ -95,7 +95,13 @@ async def update(viewer: Viewer, schedule_id: str, changes: Mapping[str, Any]) -
     schedule_pk: int = found.id
     new = _checked(changes)
     if "work" in changes:
-        source = await DataSource.get(id=found.data_source_id)  # type: ignore[attr-defined]
+        source = await DataSource.get_or_none(id=found.data_source_id)  # type: ignore[attr-defined]
+        if source is None:
+            raise NotFound(
+                "There is no such schedule.",
+                hint="Its data source was just cleaned up.",
+                field="input.id",
+            )
         new["kind"], new["options"] = await checked(changes["work"], source)
     if not new:
         return schedule_pk

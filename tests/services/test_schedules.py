@@ -13,6 +13,7 @@ from base.ids import public_id
 from base.tables import TableSchema
 from models import DataSource, JobKind, Role, Schedule
 from services import schedules
+from services.access import find
 from services.platform import Platform
 from services.schedules import ScriptsWork, SyncWork, cron, storing
 from services.schedules.ticks import NEVER_MS
@@ -278,6 +279,26 @@ async def test_only_writers_of_the_team_may(platform: Platform, place: Place) ->
             await schedules.update(viewer, schedule_id, {"name": "n"})
         async with refused(kind, "input.id"):
             await schedules.delete(viewer, schedule_id)
+
+
+async def test_one_whose_source_is_removed_meanwhile_is_not_found(
+    platform: Platform, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = await factories.make_source(place.project)
+    made = await make(platform, place, source)
+
+    async def find_and_remove(*args: Any, **given: Any) -> Any:
+        found = await find(*args, **given)
+        await DataSource.filter(id=source.id).delete()
+        return found
+
+    monkeypatch.setattr(storing, "find", find_and_remove)
+
+    with pytest.raises(NotFound) as caught:
+        await schedules.update(
+            place.viewer, public_id("schedule", made.id), {"work": SyncWork(batch_rows=9)}
+        )
+    assert caught.value.field == "input.id"
 
 
 async def test_schedules_of_a_deleted_source_are_gone_with_it(
