@@ -26,7 +26,8 @@ async def fetch(text: str, **values: Any) -> list[dict[str, Any]]:
     """Run a statement with `:named` values; its rows.
 
     `{now}` and `{stamp}` are the database's time, in milliseconds since 1970 and as a column of times keeps it;
-    `{lines}` the items of the JSON list `:lines`; `{for_update}` and `{skip_locked}` locks, where there are such.
+    `{lines}` the items of the JSON list `:lines`; `{for_update}`, `{for_key_share}` and `{skip_locked}` locks, where
+    there are such.
     """
     connection = Job._meta.db  # noqa: SLF001 - Tortoise keeps the connection of the moment there
     dialect: Dialect = "sqlite" if connection.capabilities.dialect == "sqlite" else "postgresql"
@@ -44,6 +45,7 @@ def _compile(dialect: Dialect, text: str) -> tuple[str, tuple[str, ...]]:
         now=now_ms_sql(dialect),
         stamp=_STAMP[dialect],
         lines=_LINES[dialect],
+        for_key_share="FOR KEY SHARE OF s" if is_postgresql else "",
         for_update="FOR NO KEY UPDATE" if is_postgresql else "",
         skip_locked="FOR UPDATE OF j SKIP LOCKED" if is_postgresql else "",
     )

@@ -39,8 +39,8 @@ async def install_predefined(platform: Platform, folder: Path = FOLDER) -> int:
         if text is not None:
             await _put(key, text)
             changed += 1
-    if gone:
-        changed += await Script.filter(id__in=gone, data_source_id=None).delete()
+    for script_pk in gone:  # each for itself: a new job may hold one and wait for another
+        changed += await Script.filter(id=script_pk, data_source_id=None).delete()
     return changed
 
 

@@ -12,7 +12,7 @@ from base import isolation
 from base.errors import Conflict, NotFound, SandboxUnavailable
 from base.ids import public_id
 from base.tracing import trace_id
-from models import DataSource, Job, JobKind, JobLog, JobStatus, JobStep, Script, Snapshot
+from models import DataSource, Job, JobKind, JobLog, JobStatus, JobStep, Snapshot
 from services import dispatch, idempotency, leases
 from services.access import Viewer, find
 from services.idempotency import Result
@@ -28,8 +28,12 @@ from services.scripts.planning import (
     check_steps,
     plan,
 )
+from services.statements import dump, fetch
 
 JOBS_WAITING_MAX = 1_000  # of one project, not over yet: each keeps its own copy of the texts
+_HOLD_SCRIPTS = """
+SELECT s.id FROM scripts s JOIN {lines} ON s.id = CAST(CAST(line.value AS text) AS bigint)
+ORDER BY s.id {for_key_share}"""
 _NO_SANDBOX = isolation.Level.UNAVAILABLE
 _NOT_OVER = [status for status in JobStatus if not status.is_terminal]
 
@@ -237,6 +241,11 @@ async def _write_steps(
 
 
 async def _still_there(planned: Plan) -> set[int]:
-    """Keys of the scripts that nobody has removed since they were read: that takes the source, which is held."""
-    wanted = {step.script_pk for step in planned.steps if step.script_pk is not None}
-    return {script.id for script in await Script.filter(id__in=list(wanted)).only("id")}
+    """Keys of the scripts that nobody has removed since they were read, nor removes before the steps are written.
+
+    Who removes one of a source takes the source, which is held. A predefined one has none: its row is locked itself, as
+    the steps' own reference will do it.
+    """
+    wanted = sorted({step.script_pk for step in planned.steps if step.script_pk is not None})
+    rows = await fetch(_HOLD_SCRIPTS, lines=dump(wanted)) if wanted else []
+    return {row["id"] for row in rows}

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from models import Script, ScriptContract
+from models import Job, Role, Script, ScriptContract
+from models.database import transaction
 from services import scripts
 from services.platform import Platform
-from services.scripts import shipped
+from services.scripts import TableWanted, shipped
 from tests import factories
+from tests.services.places import make_place
+from tests.services.scripting import step, steps_of, synced
 
 SAME = "def run(df):\n    return df\n"
 BATCHES = "def run_batches(batches, context):\n    yield from batches\n"
@@ -69,6 +72,38 @@ async def test_another_release_changes_what_is_installed(platform: Platform, fol
     assert await predefined() == {"local:some": (BATCHES, ScriptContract.BATCHES)}
     assert (await Script.get(key="local:some")).id == kept
     assert await Script.filter(id=own.id).exists()
+
+
+async def test_one_that_goes_while_a_job_is_made_leaves_the_job_its_text(
+    platform: Platform,
+) -> None:
+    assert platform
+    place = await make_place(Role.WRITE)
+    source = await synced(place)
+    script = await factories.make_predefined("local:same")
+    planned = await scripts.plan(source, [step("local:same")], TableWanted())
+    is_removed, is_over = asyncio.Event(), asyncio.Event()
+
+    async def remove() -> None:
+        async with transaction():
+            await Script.filter(id=script.id).delete()
+            is_removed.set()
+            await is_over.wait()
+
+    async def make() -> Job:
+        async with transaction():
+            return await scripts.start(planned, place.viewer.user_id, reuse=False)
+
+    remover = asyncio.create_task(remove())
+    await is_removed.wait()
+    maker = asyncio.create_task(make())
+    await asyncio.sleep(0.3)  # by then it waits
+    is_over.set()
+    await remover
+
+    (pinned,) = await steps_of(await maker)
+    assert (pinned.key, pinned.body) == ("local:same", SAME)
+    assert pinned.script_id is None  # type: ignore[attr-defined]
 
 
 async def test_a_predefined_script_that_is_none_is_left_out(
