@@ -381,13 +381,17 @@ class ForkServer:
         """A new child that waits for its work."""
         mine, theirs = socket.socketpair()
         status_mine, status_theirs = socket.socketpair()
-        with theirs, status_theirs, self._lock:
-            fds = [theirs.fileno(), status_theirs.fileno()]
-            try:
-                socket.send_fds(self._running(), [b"fork"], fds)
-            except OSError:  # it died since it was looked at
-                self._stop()
-                socket.send_fds(self._running(), [b"fork"], fds)
+        with contextlib.ExitStack() as unless_forked:
+            unless_forked.enter_context(mine)
+            unless_forked.enter_context(status_mine)
+            with theirs, status_theirs, self._lock:
+                fds = [theirs.fileno(), status_theirs.fileno()]
+                try:
+                    socket.send_fds(self._running(), [b"fork"], fds)
+                except OSError:  # it died since it was looked at
+                    self._stop()
+                    socket.send_fds(self._running(), [b"fork"], fds)
+            unless_forked.pop_all()  # they are the child's to close
         return _Child(mine, status_mine, is_plain=is_plain)
 
     def stop(self) -> None:

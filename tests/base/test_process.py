@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -259,6 +260,28 @@ async def test_the_fork_server_comes_back_and_its_children_die_with_it() -> None
         await run(process_work.stay, limits=LIMITS, on_message=kill_server)
     assert await run(process_work.add, 2, 3, limits=LIMITS) == 5
     assert await gone(children[0])
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_a_fork_that_fails_leaves_no_descriptor_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fork() -> None:
+        with pytest.raises(BrokenPipeError):
+            await run(process_work.add, 2, 3, limits=LIMITS)
+
+    def send_nothing(*_: object) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(socket, "send_fds", send_nothing)
+    await fork()
+    before = open_descriptors()
+    await fork()
+
+    assert open_descriptors() == before
+    monkeypatch.undo()
+    assert await run(process_work.add, 2, 3, limits=LIMITS) == 5
 
 
 async def test_a_child_inherits_no_setting_no_descriptor_and_no_core_dump(
