@@ -49,7 +49,9 @@ types: setup-dev  ## mypy, strict, tests included
 	$(BIN)/mypy
 
 test: setup-dev  ## all tests; those of a service that is not there are skipped with a reason
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n $(TESTS_AT_ONCE)
+# More than there are processors: half of the time a test waits for other processes.
+TESTS_AT_ONCE := $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count() // 2)')
 
 schema: setup  ## export schema.graphql from the code
 	$(BIN)/headwater schema > schema.graphql.new && mv schema.graphql.new schema.graphql
