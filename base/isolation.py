@@ -97,7 +97,7 @@ class _Policy:
 
 
 def allow_limited(is_allowed: bool) -> None:  # noqa: FBT001 - one setting, passed on
-    """Say whether children may run where strict isolation is not possible."""
+    """Say, once at start, whether children may run where strict isolation is not possible."""
     _Policy.is_limited_allowed = is_allowed
 
 

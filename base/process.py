@@ -48,7 +48,7 @@ from base.forks import (
     no_memory,
     size,
 )
-from base.isolation import Isolation, Level, OpenFile
+from base.isolation import Isolation, Level, OpenFile, allow_limited
 
 __all__ = [
     "Channel",
@@ -165,11 +165,6 @@ async def run(
     finally:
         watch.cancel()
         await asyncio.shield(asyncio.ensure_future(child.end()))
-
-
-def allow_limited(is_allowed: bool) -> None:  # noqa: FBT001 - one setting, passed on
-    """Say, once at start, whether children may run where strict isolation is not possible."""
-    isolating.allow_limited(is_allowed)
 
 
 async def _warn_of_limited() -> None:
