@@ -1,7 +1,8 @@
-"""Public ids: `<type>-<sqid>`, reversible, never a permission."""
+"""Public ids: `<type>-<sqid>`, reversible, never a permission. Where the type is known, the integer key does as well."""
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from sqids import Sqids
@@ -14,6 +15,7 @@ _SQIDS = Sqids(
 )
 PK_MAX = 2**63 - 1
 ID_LENGTH_MAX = 64  # characters; more than the longest kind and the longest sqid
+_DECIMAL = re.compile(r"[1-9][0-9]{0,18}")  # of `PK_MAX` at most: 19 digits
 
 
 @lru_cache(maxsize=65_536)
@@ -25,6 +27,18 @@ def public_id(kind: str, pk: int) -> str:
 def parse_id(value: str) -> tuple[str, int] | None:
     """Kind and primary key of a public id; None for anything that `public_id` did not make."""
     return _parse(value) if len(value) <= ID_LENGTH_MAX else None  # the cache keeps no megabytes
+
+
+def key_of(kind: str, value: str) -> int | None:
+    """The primary key that a typed id names: a public id of this kind, or the key itself in plain decimal digits.
+
+    None for everything else: another kind, a sign, leading zeros, a number beyond 1 to `PK_MAX`.
+    """
+    if _DECIMAL.fullmatch(value):
+        key = int(value)
+        return key if key <= PK_MAX else None
+    parsed = parse_id(value)
+    return parsed[1] if parsed is not None and parsed[0] == kind else None
 
 
 @lru_cache(maxsize=65_536)

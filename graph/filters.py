@@ -8,7 +8,7 @@ from datetime import datetime
 import strawberry
 
 from base.errors import InvalidInput
-from base.ids import parse_id
+from base.ids import key_of
 from models.rows import AnyOf, Compare, Condition, Contains, Eq, In
 
 FILTER_VALUES_MAX = 200
@@ -48,11 +48,11 @@ def one_of(column: str, values: Sequence[str] | None, field: str) -> list[Condit
 
 
 def key_is(column: str, kind: str, public_id: str | None) -> list[Condition]:
-    """The column is the key of this public id; an id of another kind matches nothing, like a missing one."""
+    """The column is the key that this id names; an id of another kind matches nothing, like a missing one."""
     if public_id is None:
         return []
-    parsed = parse_id(public_id)
-    return [Eq(column, parsed[1]) if parsed and parsed[0] == kind else AnyOf(())]
+    key = key_of(kind, public_id)
+    return [AnyOf(()) if key is None else Eq(column, key)]
 
 
 def between(column: str, after: datetime | None, before: datetime | None) -> list[Condition]:

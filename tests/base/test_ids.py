@@ -1,4 +1,4 @@
-"""Public ids: reversible, stable for ever, and nothing else parses."""
+"""Public ids: reversible, stable for ever, and nothing else parses; where the kind is known, integer keys too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from base.ids import ID_LENGTH_MAX, PK_MAX, parse_id, public_id
+from base.ids import ID_LENGTH_MAX, PK_MAX, key_of, parse_id, public_id
 
 KINDS = ["project", "dataset", "datasource", "snapshot", "job", "upload", "team", "user", "token"]
 
@@ -72,3 +72,24 @@ def test_an_id_is_not_read_in_another_spelling() -> None:
 
     assert parse_id(f"project-{code}{code}") is None
     assert parse_id(f"project--{code}") is None
+
+
+@given(st.sampled_from(KINDS), st.integers(1, PK_MAX))
+def test_where_the_kind_is_known_the_integer_key_does_as_well(kind: str, pk: int) -> None:
+    assert key_of(kind, public_id(kind, pk)) == pk
+    assert key_of(kind, str(pk)) == pk
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *["", "0", "01", "+1", "-1", " 1", "1 ", "1\n", "1.0", "1e3", "0x1", "1_000", "٣", "²"],
+        str(PK_MAX + 1),
+        "9" * 10_000,
+        public_id("dataset", 1),
+        public_id("project", 1) + "1",
+    ],
+    ids=lambda value: repr(value[:20]),
+)
+def test_no_other_spelling_names_a_key(value: str) -> None:
+    assert key_of("project", value) is None
