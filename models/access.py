@@ -43,6 +43,9 @@ class Team(Model):
     """The tenant: everything belongs to exactly one team."""
 
     id = fields.BigIntField(primary_key=True)
+    creator: fields.ForeignKeyNullableRelation[User] = fields.ForeignKeyField(
+        "models.User", related_name="created_teams", null=True, on_delete=fields.SET_NULL
+    )
     name = fields.CharField(max_length=200)
     created_at = fields.DatetimeField(auto_now_add=True)
 

@@ -28,7 +28,7 @@ async def ensure_user(username: str) -> User:
     try:
         async with transaction():
             user = await User.create(username=username, is_staff=username == FIRST_USER)
-            team = await Team.create(name=f"{username}'s team")
+            team = await Team.create(name=f"{username}'s team", creator=user)
             await Membership.create(team=team, user=user, role=Role.ADMIN)
             return user
     except IntegrityError:  # another process was first
@@ -53,7 +53,7 @@ async def create_team(viewer: Viewer, name: str) -> int:
     refuse_held(viewer, "make a team")
     name = values.name(name, "input.name")
     async with transaction():
-        team = await Team.create(name=name)
+        team = await Team.create(name=name, creator_id=viewer.user_id)
         await Membership.create(team=team, user_id=viewer.user_id, role=Role.ADMIN)
     access.forget()
     team_pk: int = team.id
