@@ -19,9 +19,10 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from base.bodies import load, read
 from base.errors import InvalidInput, PlatformError, Unauthenticated, Unsupported
 from base.settings import Settings
-from graph import bodies
+from graph.bodies import parse, parse_form, to_request
 from graph.errors import present
 from graph.limits import Limits
 from graph.operations import Answer, Engine, Request, is_query, is_subscription
@@ -169,8 +170,8 @@ class GraphQLEndpoint:
         media_type = exchange.headers.get("content-type", "")
         kind = _content_type(media_type)
         if kind == JSON:
-            body = await bodies.read(exchange.receive, exchange.headers, self._body_bytes_max)
-            request = bodies.parse(body)
+            body = await read(exchange.receive, exchange.headers, self._body_bytes_max)
+            request = parse(body)
             return await self._context(exchange), request
         if kind != FORM:
             error = Unsupported(
@@ -186,7 +187,7 @@ class GraphQLEndpoint:
             )
         exchange.has_files = True
         request = await exchange.open.enter_async_context(
-            bodies.parse_form(
+            parse_form(
                 exchange.receive,
                 exchange.headers,
                 body_bytes_max=self._body_bytes_max,
@@ -225,10 +226,10 @@ def _from_parameters(query_string: bytes) -> Request:
         raise InvalidInput("The query string has a parameter twice.")
     for name in ("variables", "extensions"):
         if value.get(name):
-            value[name] = bodies.load(value[name], f"`{name}`")
+            value[name] = load(value[name], f"`{name}`")
         else:
             value.pop(name, None)
-    return bodies.to_request(value)
+    return to_request(value)
 
 
 def _require_preflight(headers: Headers, what: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from base.bodies import load
 from base.errors import InvalidInput
-from graph import bodies
+from graph.bodies import to_request
 from graph.operations import Request
 from graph.serialized import dumps
 
@@ -48,7 +49,7 @@ def parse(text: str | None) -> Frame:
     if text is None:
         raise Close(BAD_MESSAGE, "Messages are JSON in text frames.")
     try:
-        return _frame(bodies.load(text, "The message"))
+        return _frame(load(text, "The message"))
     except InvalidInput as error:
         raise Close(BAD_MESSAGE, error.message) from None
 
@@ -58,7 +59,7 @@ def _frame(value: Any) -> Frame:
         raise InvalidInput("The message has to be a JSON object.")
     kind, payload = value.get("type"), value.get("payload")
     if kind == "subscribe":
-        return Frame(kind, _id(value), request=bodies.to_request(payload))
+        return Frame(kind, _id(value), request=to_request(payload))
     if kind == "complete":
         return Frame(kind, _id(value))
     if kind in {"connection_init", "ping", "pong"}:

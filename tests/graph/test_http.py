@@ -11,8 +11,8 @@ import pytest
 from starlette.datastructures import Headers
 from starlette.types import Message
 
+from base import bodies
 from base.errors import TimedOut
-from graph import bodies
 from tests.graph.small import ask, client
 
 POST_JSON = {"content-type": "application/json"}

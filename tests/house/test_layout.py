@@ -22,7 +22,7 @@ TOP_LEVEL = {
     "CHANGELOG.md", "Makefile", "requirements.lock", "requirements-dev.lock", ".gitignore",
 }  # fmt: skip
 BASE = {
-    "__init__", "answers", "credentials", "errors", "forks", "ids", "isolation", "landlock", "net", "privileges", "process",
+    "__init__", "answers", "bodies", "credentials", "errors", "forks", "ids", "isolation", "landlock", "net", "privileges", "process",
     "seccomp", "settings", "tables", "tracing",
 }  # fmt: skip
 
