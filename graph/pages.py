@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 PAGE_ROWS = 20
 PAGE_ROWS_MAX = 200
+OFFSET_MAX = 100_000
 CURSOR_CHARS_MAX = 2000
 
 First = Annotated[
@@ -55,6 +56,13 @@ Before = Annotated[
         description="Only what comes before this cursor, which has to be of the same order."
     ),
 ]
+Offset = Annotated[
+    int | None,
+    strawberry.argument(
+        description="How many to leave out before the first, for page numbers: 0 to 100,000. With `first` alone; going "
+        "on with `after` costs the same at any depth, this does not."
+    ),
+]
 _T = TypeVar("_T")
 Which = Annotated[_T | None, strawberry.argument(description="Which of them; all when left out.")]
 OldestFirst = Annotated[
@@ -70,7 +78,8 @@ class PageInfo:
         description="Whether there is more after this page: exact when paging forward, else whether `before` was given."
     )
     has_previous_page: bool = strawberry.field(
-        description="Whether there is more before this page: exact when paging backward, else whether `after` was given"
+        description="Whether there is more before this page: exact when paging backward, else whether `after`, or an "
+        "`offset` above 0, was given."
     )
     start_cursor: str | None = strawberry.field(
         description="The cursor of the first item, to go back from; null on an empty page."
@@ -134,12 +143,13 @@ class PageRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which part of a list is asked for: `size` items from one end, between two cursors."""
+    """Which part of a list is asked for: `size` items from one end, between two cursors or after `offset` items."""
 
     size: int
     backward: bool = False
     after: str | None = None
     before: str | None = None
+    offset: int = 0
 
 
 def window(
@@ -147,6 +157,7 @@ def window(
     after: str | None = None,
     last: int | None = None,
     before: str | None = None,
+    offset: int | None = None,
     *,
     default: int = PAGE_ROWS,
 ) -> Window:
@@ -162,7 +173,25 @@ def window(
             hint="Take smaller pages and go on with `after: pageInfo.endCursor`.",
             field=name,
         )
-    return Window(size, last is not None, after, before)
+    if offset is not None:
+        _check_offset(offset, last, after, before)
+    return Window(size, last is not None, after, before, offset or 0)
+
+
+def _check_offset(offset: int, last: int | None, after: str | None, before: str | None) -> None:
+    if not 0 <= offset <= OFFSET_MAX:
+        raise InvalidInput(
+            f"`offset` is from 0 to {OFFSET_MAX:,}.",
+            hint="Go on with `after: pageInfo.endCursor`, which has no end.",
+            field="offset",
+        )
+    for name, given in (("after", after), ("before", before), ("last", last)):
+        if given is not None:
+            raise InvalidInput(
+                f"Give `offset` or `{name}`, not both.",
+                hint="With `offset` goes `first` alone.",
+                field="offset",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +311,12 @@ async def _rows(
     async def fetch(picks: Sequence[Pick]) -> list[list[Any]]:
         if listing.parent is None:
             return await rows.select_columns(
-                shape.model, picks, *conditions, order=sort.order, limit=limit
+                shape.model,
+                picks,
+                *conditions,
+                order=sort.order,
+                limit=limit,
+                offset=listing.window.offset,
             )
         return await rows.top_columns(
             shape.model,
@@ -292,6 +326,7 @@ async def _rows(
             parents=parents,
             order=sort.order,
             limit=limit,
+            offset=listing.window.offset,
         )
 
     chosen = selection.items()
@@ -322,7 +357,9 @@ def _page(listing: Listing, selection: Selection, found: list[Row], total: int) 
         start, end = sort.cursor(nodes[0]), sort.cursor(nodes[-1])
     info = PageInfoRow(
         has_next_page=window.before is not None if window.backward else more,
-        has_previous_page=more if window.backward else window.after is not None,
+        has_previous_page=(
+            more if window.backward else window.after is not None or window.offset > 0
+        ),
         start_cursor=start,
         end_cursor=end,
     )

@@ -291,8 +291,12 @@ async def select_columns(
     *conditions: Condition,
     order: Order | None = None,
     limit: int | None = None,
+    offset: int = 0,
 ) -> list[list[Any]]:
-    """As `select`, column by column: one list for each of `columns`, all of one length."""
+    """As `select`, column by column: one list for each of `columns`, all of one length.
+
+    `offset` rows are left out before the first; it goes with `limit`.
+    """
     statement = Statement(_dialect(model), in_order=order is not None)
     picks = tuple(map(_pick, columns))
     where = _where(model, conditions, statement)
@@ -300,7 +304,7 @@ async def select_columns(
     if order is not None:
         text += f" ORDER BY {_order(model, order)}"
     if limit is not None:
-        text += f" LIMIT {statement.bind(limit)}"
+        text += _limit(statement, limit, offset)
     return _transpose(statement.dialect, model, picks, await _run(model, text, statement))
 
 
@@ -312,10 +316,11 @@ async def top_columns(
     parents: Iterable[int],
     order: Order,
     limit: int,
+    offset: int = 0,
 ) -> list[list[Any]]:
     """The first `limit` rows below each parent, column by column, in one statement; sorted by parent, then `order`.
 
-    One index range a parent is read, however many rows it has.
+    One index range a parent is read, however many rows it has. `offset` rows of each parent are left out.
     """
     statement = Statement(_dialect(model))
     picks = tuple(map(_pick, columns))
@@ -323,7 +328,8 @@ async def top_columns(
     table, key = _table(model), _column(model, parent)
     rest = "".join(f" AND {c.render(model, statement)}" for c in conditions)
     few = (
-        f"WHERE {key} = p.value{rest} ORDER BY {_order(model, order)} LIMIT {statement.bind(limit)}"
+        f"WHERE {key} = p.value{rest} ORDER BY {_order(model, order)}"
+        f"{_limit(statement, limit, offset)}"
     )
     last = f"ORDER BY t.{key}, {_order(model, order, 't.')}"
     if statement.dialect == "postgresql":
@@ -381,6 +387,11 @@ def _list(model: type[Model], picks: tuple[Pick, ...], prefix: str = "") -> str:
 def _order(model: type[Model], order: Order, prefix: str = "") -> str:
     direction = "DESC" if order.descending else "ASC"
     return ", ".join(f"{prefix}{_column(model, name)} {direction}" for name in order.columns)
+
+
+def _limit(statement: Statement, limit: int, offset: int) -> str:
+    text = f" LIMIT {statement.bind(limit)}"
+    return f"{text} OFFSET {statement.bind(offset)}" if offset else text
 
 
 def _where(model: type[Model], conditions: Iterable[Condition], statement: Statement) -> str:

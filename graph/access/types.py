@@ -19,6 +19,7 @@ from graph.pages import (
     First,
     Last,
     Listing,
+    Offset,
     OldestFirst,
     PageRow,
     page_below,
@@ -126,6 +127,7 @@ class Team(Node):
         after: After = None,
         last: Last = None,
         before: Before = None,
+        offset: Offset = None,
         filter: Annotated[
             ProjectFilter | None,
             strawberry.argument(description="Which of them; the active ones when left out."),
@@ -141,7 +143,7 @@ class Team(Node):
         listing = Listing(
             Project,
             project_sort(order_by),
-            window(first, after, last, before),
+            window(first, after, last, before, offset),
             conditions,
             "team_id",
         )

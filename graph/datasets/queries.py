@@ -22,6 +22,7 @@ from graph.pages import (
     First,
     Last,
     Listing,
+    Offset,
     OldestFirst,
     PageRow,
     Which,
@@ -51,6 +52,7 @@ class DatasetQueries:
         after: After = None,
         last: Last = None,
         before: Before = None,
+        offset: Offset = None,
         filter: Which[DatasetFilter] = None,
         order_by: OldestFirst[DatasetOrder] = None,
     ) -> PageRow:
@@ -58,6 +60,6 @@ class DatasetQueries:
         scope = visible(info.context.actor(info), models.Dataset)
         conditions = (*scope, *dataset_conditions(filter))
         listing = Listing(
-            Dataset, dataset_sort(order_by), window(first, after, last, before), conditions
+            Dataset, dataset_sort(order_by), window(first, after, last, before, offset), conditions
         )
         return await page(info, listing)

@@ -20,6 +20,7 @@ from graph.pages import (
     First,
     Last,
     Listing,
+    Offset,
     OldestFirst,
     PageRow,
     Sort,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 class DataSourceStatusCounts:
     """Made of a `CountsRow`."""
 
+    draft: int = strawberry.field(description="Which have no file yet.")
     pending: int = strawberry.field(description="Connected, never synced.")
     syncing: int = strawberry.field(description="Being synced, or about to be.")
     synced: int = strawberry.field(description="Synced.")
@@ -54,8 +56,9 @@ class DataSourceStatusCounts:
 
 
 class CountsRow(NamedTuple):
-    """What a `DataSourceStatusCounts` is made of."""
+    """What a `DataSourceStatusCounts` is made of; the statuses in their order."""
 
+    draft: int
     pending: int
     syncing: int
     synced: int
@@ -90,6 +93,7 @@ class Dataset(Node):
         after: After = None,
         last: Last = None,
         before: Before = None,
+        offset: Offset = None,
         filter: Which[DataSourceFilter] = None,
         order_by: OldestFirst[DataSourceOrder] = None,
     ) -> Awaitable[PageRow]:
@@ -98,7 +102,7 @@ class Dataset(Node):
         listing = Listing(
             DataSource,
             source_sort(order_by),
-            window(first, after, last, before),
+            window(first, after, last, before, offset),
             conditions,
             "dataset_id",
         )

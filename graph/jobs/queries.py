@@ -16,6 +16,7 @@ from graph.pages import (
     First,
     Last,
     Listing,
+    Offset,
     PageRow,
     Which,
     page,
@@ -44,10 +45,13 @@ class JobQueries:
         after: After = None,
         last: Last = None,
         before: Before = None,
+        offset: Offset = None,
         filter: Which[JobFilter] = None,
     ) -> PageRow:
         """The jobs of your teams' projects, newest first."""
         scope = visible(info.context.actor(info), models.Job)
         conditions = (*scope, *job_conditions(filter))
-        listing = Listing(Job, NEWEST_JOBS_FIRST, window(first, after, last, before), conditions)
+        listing = Listing(
+            Job, NEWEST_JOBS_FIRST, window(first, after, last, before, offset), conditions
+        )
         return await page(info, listing)

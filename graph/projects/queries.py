@@ -17,6 +17,7 @@ from graph.pages import (
     First,
     Last,
     Listing,
+    Offset,
     OldestFirst,
     PageRow,
     page,
@@ -52,6 +53,7 @@ class ProjectQueries:
         after: After = None,
         last: Last = None,
         before: Before = None,
+        offset: Offset = None,
         filter: Annotated[
             ProjectFilter | None,
             strawberry.argument(description="Which of them; the active ones when left out."),
@@ -62,6 +64,6 @@ class ProjectQueries:
         scope = visible(info.context.actor(info), models.Project, deleted=True)
         conditions = (*scope, *project_conditions(filter))
         listing = Listing(
-            Project, project_sort(order_by), window(first, after, last, before), conditions
+            Project, project_sort(order_by), window(first, after, last, before, offset), conditions
         )
         return await page(info, listing)

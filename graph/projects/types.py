@@ -28,6 +28,7 @@ from graph.pages import (
     First,
     Last,
     Listing,
+    Offset,
     OldestFirst,
     PageRow,
     Sort,
@@ -83,6 +84,7 @@ class Project(Node):
         after: After = None,
         last: Last = None,
         before: Before = None,
+        offset: Offset = None,
         filter: Which[DatasetFilter] = None,
         order_by: OldestFirst[DatasetOrder] = None,
     ) -> Awaitable[PageRow]:
@@ -91,7 +93,7 @@ class Project(Node):
         listing = Listing(
             Dataset,
             dataset_sort(order_by),
-            window(first, after, last, before),
+            window(first, after, last, before, offset),
             conditions,
             "project_id",
         )
@@ -106,6 +108,7 @@ class Project(Node):
         after: After = None,
         last: Last = None,
         before: Before = None,
+        offset: Offset = None,
         filter: Which[DataSourceFilter] = None,
         order_by: OldestFirst[DataSourceOrder] = None,
     ) -> Awaitable[PageRow]:
@@ -114,7 +117,7 @@ class Project(Node):
         listing = Listing(
             DataSource,
             source_sort(order_by),
-            window(first, after, last, before),
+            window(first, after, last, before, offset),
             conditions,
             "project_id",
         )
@@ -129,13 +132,14 @@ class Project(Node):
         after: After = None,
         last: Last = None,
         before: Before = None,
+        offset: Offset = None,
         filter: Which[JobFilter] = None,
     ) -> Awaitable[PageRow]:
         """Its jobs, newest first."""
         listing = Listing(
             Job,
             NEWEST_JOBS_FIRST,
-            window(first, after, last, before),
+            window(first, after, last, before, offset),
             tuple(job_conditions(filter)),
             "project_id",
         )

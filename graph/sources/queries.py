@@ -15,6 +15,7 @@ from graph.pages import (
     First,
     Last,
     Listing,
+    Offset,
     OldestFirst,
     PageRow,
     Which,
@@ -51,6 +52,7 @@ class SourceQueries:
         after: After = None,
         last: Last = None,
         before: Before = None,
+        offset: Offset = None,
         filter: Which[DataSourceFilter] = None,
         order_by: OldestFirst[DataSourceOrder] = None,
     ) -> PageRow:
@@ -58,6 +60,9 @@ class SourceQueries:
         scope = visible(info.context.actor(info), models.DataSource)
         conditions = (*scope, *source_conditions(filter))
         listing = Listing(
-            DataSource, source_sort(order_by), window(first, after, last, before), conditions
+            DataSource,
+            source_sort(order_by),
+            window(first, after, last, before, offset),
+            conditions,
         )
         return await page(info, listing)

@@ -11,7 +11,7 @@ import strawberry
 
 import models
 from base.errors import InvalidInput
-from base.ids import parse_id
+from base.ids import key_of
 from graph.context import Info, load
 from graph.enums import DataSourceStatus, DataSourceType, Direction, DriftPolicy, SnapshotStatus
 from graph.fields import Node, column, derived, link, node, returns
@@ -23,7 +23,18 @@ from graph.jobs.types import (
     job_conditions,
     stored_error,
 )
-from graph.pages import After, Connection, First, Listing, PageRow, Sort, Which, page_below, window
+from graph.pages import (
+    After,
+    Connection,
+    First,
+    Listing,
+    Offset,
+    PageRow,
+    Sort,
+    Which,
+    page_below,
+    window,
+)
 from graph.scalars import JSON, BigInt, DateTime, json_text
 from graph.schedules.types import OLDEST_SCHEDULES_FIRST, Schedule
 from graph.scripts.types import Script, scripts_of
@@ -177,7 +188,7 @@ class DataSource(Node):
             raise InvalidInput("Give `id` or `asOf`, not both.", field="asOf")
         if as_of is not None:
             return load(info, parent.pk, partial(_snapshots_as_of, info, as_of))
-        pk = getattr(parent, _CURRENT) if id is None else _snapshot_key(id)
+        pk = getattr(parent, _CURRENT) if id is None else key_of("snapshot", id)
         if pk is None:
             return None
         return load(info, (parent.pk, pk), partial(_snapshots, info))
@@ -207,12 +218,17 @@ class DataSource(Node):
         info: Info,
         first: First = None,
         after: After = None,
+        offset: Offset = None,
         filter: Which[JobFilter] = None,
     ) -> Awaitable[PageRow]:
         """The jobs that worked on it, newest first."""
         conditions = tuple(job_conditions(filter))
         listing = Listing(
-            Job, NEWEST_JOBS_FIRST, window(first, after), conditions, "data_source_id"
+            Job,
+            NEWEST_JOBS_FIRST,
+            window(first, after, offset=offset),
+            conditions,
+            "data_source_id",
         )
         return page_below(info, listing, parent.pk)
 
@@ -226,11 +242,6 @@ class DataSource(Node):
             Schedule, OLDEST_SCHEDULES_FIRST, window(first, after), (), "data_source_id"
         )
         return page_below(info, listing, parent.pk)
-
-
-def _snapshot_key(public_id: str) -> int | None:
-    parsed = parse_id(public_id)
-    return parsed[1] if parsed is not None and parsed[0] == "snapshot" else None
 
 
 def _tables_of(info: Info, source: Row) -> Awaitable[Sequence[TableRow]]:
