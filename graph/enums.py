@@ -75,6 +75,7 @@ expose(
 expose(
     DataSourceStatus,
     "What the last sync of a data source came to.",
+    DRAFT="Has no file yet: `updateDataSource` brings it.",
     PENDING="Connected, never synced.",
     SYNCING="A sync is queued or running. The last snapshot stays readable meanwhile.",
     SYNCED="The current snapshot holds what the last sync read.",

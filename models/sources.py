@@ -22,8 +22,12 @@ class DataSourceType(StrEnum):
 
 
 class DataSourceStatus(StrEnum):
-    """What the last sync came to. Moves only together with a job, in one transaction."""
+    """What the last sync came to. Moves only together with a job, in one transaction, once there is a file.
 
+    A source without one is a DRAFT until an update brings it, and never again.
+    """
+
+    DRAFT = "draft"
     PENDING = "pending"
     SYNCING = "syncing"
     SYNCED = "synced"

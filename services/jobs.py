@@ -12,6 +12,7 @@ from models import DataSource, DataSourceStatus, Job, JobKind, JobStatus, JobSte
 from models.database import transaction
 from services import leases, scripts
 from services.access import Viewer, find
+from services.drafts import refuse_draft
 
 ENQUEUE_ATTEMPTS_MAX = 10
 OF_SOURCES = (JobKind.SYNC, JobKind.SCRIPT)  # what goes on in a source, and ends with it
@@ -76,8 +77,9 @@ async def sync(
 ) -> Job:
     """Queue a sync of a source, or give the one that is queued or running. In the caller's transaction.
 
-    It reads every row where `incremental` is false.
+    It reads every row where `incremental` is false. Raises Conflict for a draft.
     """
+    refuse_draft(source)
     return await enqueue(
         kind=JobKind.SYNC,
         project_id=source.project_id,  # type: ignore[attr-defined]

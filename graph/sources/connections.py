@@ -37,7 +37,8 @@ class FileConnection:
 
     object_key: str | None = strawberry.field(
         default=None,
-        description="The object key that `uploadFile` answered. One of `objectKey` and `url`.",
+        description="The object key that `uploadFile` answered. One of `objectKey` and `url`; with neither, "
+        "`connectDataSources` makes a DRAFT, to which `updateDataSource` brings the file later.",
     )
     url: str | None = strawberry.field(
         default=None,

@@ -109,7 +109,9 @@ class ConnectDataSourcesInput:
         default="user", description="A free label that lists can be filtered by."
     )
     sources: list[DataSourceInput] = strawberry.field(description="The data sources, up to 100.")
-    sync: bool | None = strawberry.field(default=True, description="Whether to sync them at once.")
+    sync: bool | None = strawberry.field(
+        default=True, description="Whether to sync them at once, those apart that have no file yet."
+    )
     idempotency_key: str | None = strawberry.field(
         default=None,
         description="Makes the request safe to repeat for a day: the same key and input give the same answer.",
@@ -191,7 +193,8 @@ class SyncDataSourcesInput:
     """For `syncDataSources`."""
 
     project_id: strawberry.ID | None = strawberry.field(
-        default=None, description="The project, whose data sources are all synced if none is named."
+        default=None,
+        description="The project, whose data sources are all synced if none is named, drafts apart.",
     )
     data_source_ids: list[strawberry.ID] | None = strawberry.field(
         default=None, description="The data sources, up to 1,000."

@@ -18,7 +18,9 @@ class ConnectDataSourcesPayload:
     source_pks: strawberry.Private[list[int]]
     job_pks: strawberry.Private[list[int]]
     data_sources = many(DataSource, "source_pks", "The data sources, in the order of the input.")
-    jobs = many(Job, "job_pks", "Their syncs, in the same order; none with `sync: false`.")
+    jobs = many(
+        Job, "job_pks", "Their syncs, in the same order; none with `sync: false`, or of a DRAFT."
+    )
 
 
 @strawberry.type(

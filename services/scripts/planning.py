@@ -10,6 +10,7 @@ from typing import Any
 from base.errors import Conflict, InvalidInput, NotFound, PayloadTooLarge
 from models import DataSource, Script, Snapshot, SnapshotStatus
 from services import values
+from services.drafts import refuse_draft
 from services.scripts import memo
 from services.scripts.keys import any_key, unique_key
 from services.scripts.sharing import PARTITIONS_MAX, partitions_of
@@ -180,6 +181,7 @@ async def _snapshot(source: DataSource, snapshot_pk: int | None) -> Snapshot:
     if found is None:
         if snapshot_pk is not None:
             raise NotFound("There is no such snapshot.", field=SNAPSHOT_FIELD)
+        refuse_draft(source, SOURCE_FIELD)
         raise Conflict(
             f"{source.name!r} has no snapshot yet.",
             hint="Sync it with `syncDataSources` first.",

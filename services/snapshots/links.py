@@ -15,6 +15,7 @@ from base.errors import Conflict, InvalidInput, NotFound, Unsupported
 from base.ids import parse_id, public_id
 from models import DataSource, Snapshot, Upload
 from services.access import Viewer, find
+from services.drafts import refuse_draft
 from services.platform import Platform
 from storage.signing import Signer
 from storage.snapshots.formats import ExportFormat
@@ -63,6 +64,7 @@ async def presign(
             f"A link is good for {EXPIRES_SECONDS_MIN} to {EXPIRES_SECONDS_MAX} seconds.",
             field="input.expiresIn",
         )
+    refuse_draft(source, "input.id")
     expires_at = datetime.fromtimestamp(int(time.time()) + expires_in, UTC)
     if format is ExportFormat.ORIGINAL:
         _refuse_with_original(table, snapshot_id)

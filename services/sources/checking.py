@@ -24,6 +24,7 @@ from models import DataSource, DataSourceType, Project
 from models.database import transaction
 from services import rates
 from services.access import Viewer, find
+from services.drafts import refuse_draft
 from services.platform import Platform
 from services.sources import fetching
 from services.sources.connections import Checked, Given, check
@@ -116,6 +117,7 @@ async def _try_url(platform: Platform, project: Project, checked: Checked) -> He
 async def introspect(platform: Platform, viewer: Viewer, source_id: str) -> int:
     """Look up the tables of a source and keep them; its key. Raises why the source could not be read."""
     source = await find(viewer, DataSource, source_id, field="input.id")
+    refuse_draft(source, "input.id")
     rates.spend_dial(platform, viewer)
     limits = interactive_limits(platform)
     tables: list[TableSchema] = await dial(

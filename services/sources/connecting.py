@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from base.errors import InvalidInput, NotFound
-from models import Dataset, DataSource, DriftPolicy, Project
+from models import Dataset, DataSource, DataSourceStatus, DriftPolicy, Project
 from services import datasets, dispatch, idempotency, jobs, values
 from services.access import Viewer, find
 from services.idempotency import Result
@@ -65,7 +65,8 @@ async def connect(
 ) -> Connected:
     """Connect all of these sources or none, in a dataset or in the project's default one; `sync` queues their syncs.
 
-    Nothing is dialled: whether a source answers, `test_connection` or the sync finds out.
+    Nothing is dialled: whether a source answers, `test_connection` or the sync finds out. A file without a place is a
+    draft, which has no sync.
     """
     project, dataset = await _place(viewer, project_id, dataset_id)
     given = {
@@ -133,12 +134,14 @@ async def _prepare(
     chosen = selections(source.tables, f"{path}.tables")
     policies = {name: getattr(source, name) for name in POLICIES}
     kept = {name: policy(name, value, path) for name, value in policies.items()}
-    checked = await check(platform, project, source.connection, f"{path}.connection")
+    place = f"{path}.connection"
+    checked = await check(platform, project, source.connection, place, drafts=True)
     row = kept | {
         "project_id": project.id,
         "name": name,
         "type": checked.type,
         "kind": checked.kind,
+        "status": DataSourceStatus.DRAFT if checked.is_draft else DataSourceStatus.PENDING,
         "scope": scope,
         "settings": checked.settings,
         "metadata": metadata,
@@ -161,6 +164,6 @@ async def _write(
             sealed = seal(platform.keyring, source.id, each.secrets)
             await DataSource.filter(id=source.id).update(secrets=sealed)
         source_pks.append(source.id)
-        if sync:
+        if sync and source.status is not DataSourceStatus.DRAFT:
             job_pks.append((await jobs.sync(source, viewer.user_id)).id)
     return {"sources": source_pks, "jobs": job_pks}

@@ -85,11 +85,25 @@ class Checked:
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     dropped: tuple[str, ...] = ()
 
+    @property
+    def is_draft(self) -> bool:
+        """Whether it is a file that is still to come."""
+        is_placed = "object_key" in self.settings or "url" in self.settings
+        return self.type is DataSourceType.FILE and not is_placed
 
-async def check(platform: Platform, project: Project, given: Given, path: str) -> Checked:
+
+async def check(
+    platform: Platform,
+    project: Project,
+    given: Given,
+    path: str,
+    *,
+    drafts: bool = False,
+) -> Checked:
     """Check a connection for a source of this project, without reaching out to it. `path` is its input path.
 
-    Raises InvalidInput, Unsupported, or NotFound for a file that is not an upload of the project.
+    With `drafts` a file need not have a place. Raises InvalidInput, Unsupported, or NotFound for a file that is not an
+    upload of the project.
     """
     path = f"{path}.{_MEMBERS[type(given)]}"
     raw = {name: getattr(given, name) for name in given.__slots__ if name not in _NO_SETTINGS}
@@ -100,6 +114,9 @@ async def check(platform: Platform, project: Project, given: Given, path: str) -
         return Checked(DataSourceType.API, "rest", settings, secrets, given.dropped)
     if isinstance(given, FileGiven) and given.url is not None:
         return _file_at(given.url, raw, path)
+    if drafts and isinstance(given, FileGiven) and given.object_key is None:
+        settings = _located(path, lambda: fetching.check_unknown(raw))
+        return Checked(DataSourceType.FILE, fetching.UNKNOWN_KIND, settings)
     if isinstance(given, DatabaseGiven) and given.engine is not DatabaseEngine.SQLITE:
         if given.object_key is not None:
             raise InvalidInput(

@@ -101,11 +101,14 @@ def check_url(url: str, raw: Mapping[str, Any]) -> tuple[str, dict[str, Any], di
         kind = _kind_of(name)
     except Unsupported:
         kind = None
-    # Where the kind is not known yet, whatever may be said of any file may be said of this one.
-    settings, _ = connectors.parse(kind or "csv", {**raw, "object_key": _PENDING})
-    del settings["object_key"]
+    settings = _unplaced(kind, raw)
     known = {"url": shown} | ({"file_name": name} if kind else {})
     return kind or UNKNOWN_KIND, known | settings, {"url": url}
+
+
+def check_unknown(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Public settings of a file of which nobody knows yet what it is, or where. Raises InvalidInput."""
+    return _unplaced(None, raw)
 
 
 async def refresh(platform: Platform, source: DataSource, url: str, *, seconds: float) -> None:
@@ -292,6 +295,13 @@ async def _take(source: DataSource, got: Fetched) -> None:
         )
         await DataSource.filter(id=source.id).update(kind=got.kind, settings=settings)
     source.kind, source.settings = got.kind, settings
+
+
+def _unplaced(kind: str | None, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a file without an object key; None is any kind: what may be said of some file may be said of it."""
+    settings, _ = connectors.parse(kind or "csv", {**raw, "object_key": _PENDING})
+    del settings["object_key"]
+    return settings
 
 
 def _shown(url: str) -> tuple[str, str]:

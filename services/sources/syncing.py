@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 from base.errors import InvalidInput, NotFound
 from base.ids import public_id
-from models import DataSource, JobKind, Project
+from models import DataSource, DataSourceStatus, JobKind, Project
 from models.database import transaction
 from services import dispatch, idempotency, jobs, values
 from services.access import Viewer, find
+from services.drafts import refuse_draft
 from services.idempotency import Result
 from services.platform import Platform
 
@@ -29,11 +30,11 @@ async def start_sync(
     incremental: bool = True,
     idempotency_key: str | None = None,
 ) -> list[int]:
-    """Queue a sync of these sources, or of every source of the project; the jobs' keys, in that order.
+    """Queue a sync of these sources, or of every source of the project that is no draft; the jobs' keys, in that order.
 
     A source that is being synced gives its running job. Without `incremental` every table is read whole.
     """
-    sources = await _chosen(viewer, project_id, source_ids)
+    sources = await _chosen(viewer, project_id, source_ids, to_sync=True)
     given = {
         "project": project_id,
         "sources": source_ids,
@@ -112,9 +113,13 @@ async def _delete(source_pks: list[int]) -> list[int]:
 
 
 async def _chosen(
-    viewer: Viewer, project_id: str | None, source_ids: Sequence[str] | None
+    viewer: Viewer,
+    project_id: str | None,
+    source_ids: Sequence[str] | None,
+    *,
+    to_sync: bool = False,
 ) -> list[DataSource]:
-    """The named sources, each once, or all of the project."""
+    """The named sources, each once, or all of the project; `to_sync` refuses drafts, or leaves them out."""
     project = (
         await find(viewer, Project, project_id, field="input.projectId") if project_id else None
     )
@@ -122,6 +127,8 @@ async def _chosen(
         if project is None:
             raise InvalidInput("Name a project or data sources.", field="input.projectId")
         every = DataSource.filter(project_id=project.id, deleted_at=None).order_by("id")
+        if to_sync:
+            every = every.exclude(status=DataSourceStatus.DRAFT)
         sources = await every.limit(SOURCES_MAX + 1)
         if len(sources) > SOURCES_MAX:
             raise InvalidInput(
@@ -139,5 +146,7 @@ async def _chosen(
             raise NotFound(
                 "There is no such datasource in the project.", hint="Check the id.", field=place
             )
+        if to_sync:
+            refuse_draft(source, place)
         chosen[source.id] = source
     return list(chosen.values())

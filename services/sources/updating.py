@@ -9,7 +9,7 @@ from typing import Any
 
 import connectors
 from base.errors import Conflict, InvalidInput
-from models import DataSource, DataSourceType, Project
+from models import DataSource, DataSourceStatus, DataSourceType, Project
 from models.database import transaction
 from services import dispatch, jobs, values
 from services.access import Viewer, find
@@ -46,7 +46,7 @@ async def update(
     A new connection replaces the whole old one, but a file without a place is the stored one, and what was said of a
     file and is not said anew stays. A secret may be left out only where every setting stays the same, or where it is
     dropped: a stored secret is never sent to a place that it was not entered for. Whatever changes what is read starts
-    a running sync over, or queues one (`sync`).
+    a running sync over, or queues one (`sync`). A draft is one until a file comes.
     """
     source = await find(viewer, DataSource, source_id, field="input.id")
     new = _plain(changes)
@@ -65,12 +65,19 @@ async def update(
         if new:
             await DataSource.filter(id=source_pk).update(**new, updated_at=datetime.now(UTC))
         if _is_other(now, new):
-            changed = await DataSource.get(id=source_pk)
-            started = await jobs.sync_anew(changed, viewer.user_id, queue=sync)
-            job_pks = [] if started is None else [started.id]
+            job_pks = await _synced_anew(source_pk, viewer.user_id, queue=sync)
     if job_pks:
         await dispatch.wake()
     return Updated(source_pk, job_pks)
+
+
+async def _synced_anew(source_pk: int, user_pk: int, *, queue: bool) -> list[int]:
+    """The sync of what was changed; none of a draft, or where none is to be queued."""
+    changed = await DataSource.get(id=source_pk)
+    if changed.status is DataSourceStatus.DRAFT:
+        return []
+    started = await jobs.sync_anew(changed, user_pk, queue=queue)
+    return [] if started is None else [started.id]
 
 
 def _plain(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,8 +98,9 @@ async def _checked(platform: Platform, source: DataSource, given: Given) -> Chec
     place = "input.connection"
     if not isinstance(given, FileGiven) or source.type is not DataSourceType.FILE:
         return await check(platform, project, given, place)
+    is_draft = source.status is DataSourceStatus.DRAFT
     given = _placed(platform, given, source)
-    checked = await check(platform, project, given, place)
+    checked = await check(platform, project, given, place, drafts=is_draft)
     url = unseal(platform.keyring, source)["url"] if source.settings.get("url") else None
     is_there = url is not None and checked.secrets.get("url") == url
     kept = {
@@ -100,10 +108,9 @@ async def _checked(platform: Platform, source: DataSource, given: Given) -> Chec
         for name in OVERRIDES
         if name in source.settings and name not in given.dropped and getattr(given, name) is None
     }
-    if kept and (
-        is_there or checked.kind == source.kind
-    ):  # else another format, with other things to say
-        checked = await check(platform, project, replace(given, **kept), place)
+    # Where it is another format, there are other things to say.
+    if kept and (is_there or is_draft or checked.kind == source.kind):
+        checked = await check(platform, project, replace(given, **kept), place, drafts=is_draft)
     return _as_fetched(source, checked) if is_there else checked
 
 
@@ -178,6 +185,8 @@ def _reconnected(platform: Platform, now: DataSource, checked: Checked) -> dict[
             field="input.connection",
         )
     new: dict[str, Any] = {"kind": checked.kind, "settings": checked.settings}
+    if now.status is DataSourceStatus.DRAFT and not checked.is_draft:
+        new["status"] = DataSourceStatus.PENDING
     if checked.secrets:
         return new | {"secrets": seal(platform.keyring, now.id, checked.secrets)}
     if (checked.kind, checked.settings) == (now.kind, now.settings):

@@ -98,3 +98,29 @@ async def test_credentials_of_an_api_are_dropped_where_null_is_said(
     connection = payload["dataSource"]["connection"]
     assert connection["hasSecret"] is False
     assert (connection["settings"]["auth"], connection["settings"]["headers"]) == (None, [])
+
+
+async def test_a_source_whose_file_comes_later_is_a_draft(asker: Asker, place: Place) -> None:
+    asked = """dataSources { id type status connection { kind hasSecret } tables { name } snapshot { id }
+      jobs { nodes { id } } dataset { statusCounts { draft pending } } } jobs { id }"""
+
+    done = await do(
+        asker, "connectDataSources", asked, projectId=place.project_id,
+        sources=[{"name": "later", "connection": {"file": {}}}],
+    )  # fmt: skip
+
+    (draft,) = done["dataSources"]
+    assert draft == {
+        "id": draft["id"],
+        "type": "FILE",
+        "status": "DRAFT",
+        "connection": {"kind": "file", "hasSecret": False},
+        "tables": [],
+        "snapshot": None,
+        "jobs": {"nodes": []},
+        "dataset": {"statusCounts": {"draft": 1, "pending": 0}},
+    }
+    assert done["jobs"] == []
+    assert await refusal(asker, "syncDataSources", dataSourceIds=[draft["id"]]) == (
+        "CONFLICT", "input.dataSourceIds[0]",
+    )  # fmt: skip

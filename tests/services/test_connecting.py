@@ -170,7 +170,6 @@ BAD: list[tuple[SourceGiven, type[Exception], str]] = [
         "tables[0].columns[1]",
     ),
     (SourceGiven("s", CSV), NotFound, "connection.file.objectKey"),
-    (SourceGiven("s", FileGiven()), InvalidInput, "connection.file.objectKey"),
     (SourceGiven("s", FileGiven("/etc/passwd")), NotFound, "connection.file.objectKey"),
     (SourceGiven("s", FileGiven("../../x\x00")), InvalidInput, "connection.file.objectKey"),
     (SourceGiven("s", FileGiven("x" * 301)), InvalidInput, "connection.file.objectKey"),
