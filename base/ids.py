@@ -1,4 +1,4 @@
-"""Public ids: `<type>-<sqid>`, reversible, never a permission. Where the type is known, the integer key does as well."""
+"""Public ids: `<type>-<sqid>`, reversible, never a permission. A key alone does where the type is known."""
 
 from __future__ import annotations
 
@@ -39,6 +39,12 @@ def key_of(kind: str, value: str) -> int | None:
         return key if key <= PK_MAX else None
     parsed = parse_id(value)
     return parsed[1] if parsed is not None and parsed[0] == kind else None
+
+
+def as_public(kind: str, value: str) -> str:
+    """The public id of what `value` names by that or by its key; what names nothing stays as it is."""
+    key = key_of(kind, value)
+    return value if key is None else public_id(kind, key)
 
 
 @lru_cache(maxsize=65_536)

@@ -129,7 +129,8 @@ class Node:
     """What `node` can find. A type that implements it has a `model`, whose rows its objects are."""
 
     id: strawberry.ID = column(
-        "The public id, `<type>-<code>`: stable, unique, and never a permission."
+        "The public id, `<type>-<code>`: stable, unique, and never a permission. Where the id of one kind of "
+        "thing is asked for, its integer key `pk` does as well; `node` and `nodes` take public ids only."
     )
 
     @classmethod

@@ -8,25 +8,31 @@ from typing import Annotated, Any
 
 import strawberry
 
-from base.ids import parse_id
+from base.ids import key_of, parse_id
 from graph.context import Info
 from graph.fields import NODES
 from graph.selection import Selection, Shape, by_keys, shape_of
 from models.rows import Row
 from services.access import Viewer, visible
 
-Id = Annotated[strawberry.ID, strawberry.argument(description="The public id.")]
+# Of one type. `node` finds any type, so it takes public ids only: `PublicId`.
+Id = Annotated[
+    strawberry.ID, strawberry.argument(description="The public id, or the integer key `pk`.")
+]
+
+PublicId = Annotated[strawberry.ID, strawberry.argument(description="The public id.")]
 
 
 async def find_one(info: Info, graph_type: type, public_id: str) -> Row | None:
     """The row of this type with this id; None for a malformed, missing, foreign or soft-deleted one."""
     shape = shape_of(graph_type)
-    parsed = parse_id(public_id)
-    if parsed is None or parsed[0] != shape.kind:
+    assert shape.kind is not None, "only what has an id is looked up by it"
+    key = key_of(shape.kind, public_id)
+    if key is None:
         return None
     viewer = info.context.actor(info)
-    found = await _visible(viewer, shape, [parsed[1]], Selection.of(info))
-    return found.get(parsed[1])
+    found = await _visible(viewer, shape, [key], Selection.of(info))
+    return found.get(key)
 
 
 async def find_nodes(info: Info, ids: Sequence[str]) -> list[Row | None]:

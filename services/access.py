@@ -13,7 +13,7 @@ from typing import TypeVar
 from tortoise.models import Model
 
 from base.errors import Forbidden, NotFound, Unauthenticated
-from base.ids import parse_id
+from base.ids import key_of
 from models import (
     ApiToken,
     Dataset,
@@ -106,8 +106,9 @@ async def find(
     field: str | None = None,
     deleted: bool = False,
 ) -> M:
-    """The row with this public id, for an operation that needs `viewer.needs`. `field` is the input path of the id.
+    """The row with this public id or integer key, for an operation that needs `viewer.needs`.
 
+    `field` is the input path of the id.
     Raises Unauthenticated without a viewer; NotFound, always in the same words, for an id that is malformed, of another
     kind, missing or foreign; Forbidden where the viewer may see the row but has too low a role.
     """
@@ -116,15 +117,15 @@ async def find(
     if viewer.needs is None:
         message = "the operation did not declare which role it needs"
         raise RuntimeError(message)
-    parsed = parse_id(public_id)
+    key = key_of(KINDS[model], public_id)
     missing = NotFound(
         f"There is no such {KINDS[model]}.",
         hint="Check the id, and whose token this is.",
         field=field,
     )
-    if parsed is None or parsed[0] != KINDS[model]:
+    if key is None:
         raise missing
-    here = Eq("id", parsed[1])
+    here = Eq("id", key)
     allowed = visible(viewer, model, deleted=deleted, role=viewer.needs)
     if not await rows.exists(model, here, *allowed):
         # Asked second: what is removed in between is missing, not forbidden.
@@ -136,7 +137,7 @@ async def find(
             hint="Ask an admin of the team.",
             field=field,
         )
-    row = await model.get_or_none(id=parsed[1])
+    row = await model.get_or_none(id=key)
     if row is None:  # removed for good a moment ago
         raise missing
     return row

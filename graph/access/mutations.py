@@ -7,6 +7,7 @@ from typing import Annotated
 import strawberry
 
 from base.errors import InvalidInput
+from base.ids import as_public
 from graph.access.inputs import (
     CreateApiTokenInput,
     CreateTeamInput,
@@ -104,4 +105,4 @@ class AccessMutations:
     ) -> RevokeApiTokenPayload:
         """End one of your API tokens, within seconds everywhere; repeated it changes nothing."""
         await tokens.revoke(info.context.actor(info), input.id)
-        return RevokeApiTokenPayload(id=input.id)
+        return RevokeApiTokenPayload(id=strawberry.ID(as_public("token", input.id)))

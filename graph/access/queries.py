@@ -15,7 +15,7 @@ from base.errors import InvalidInput
 from graph.access.types import Team, User
 from graph.context import Info
 from graph.fields import ANYONE, SIGNED_IN, Node, query
-from graph.lookup import Id, find_nodes, find_one
+from graph.lookup import Id, PublicId, find_nodes, find_one
 from graph.pages import PAGE_ROWS, PAGE_ROWS_MAX
 from graph.scalars import JSON
 from graph.selection import Selection, by_keys, shape_of
@@ -79,7 +79,7 @@ class AccessQueries:
 
     @query(needs=SIGNED_IN, returns=Node | None)
     @staticmethod
-    async def node(info: Info, id: Id) -> Row | None:
+    async def node(info: Info, id: PublicId) -> Row | None:
         """Anything by its id; null for what does not exist and for what you may not see."""
         return (await find_nodes(info, [id]))[0]
 

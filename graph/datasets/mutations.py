@@ -6,6 +6,7 @@ from typing import Annotated
 
 import strawberry
 
+from base.ids import as_public
 from graph.changes import changes
 from graph.context import Info
 from graph.datasets.inputs import CreateDatasetInput, DeleteDatasetInput, UpdateDatasetInput
@@ -28,6 +29,11 @@ class DeletedPayload:
     """An id."""
 
     id: strawberry.ID = strawberry.field(description="The id of what was deleted.")
+
+
+def deleted(kind: str, id: strawberry.ID) -> DeletedPayload:
+    """What was deleted by this id or integer key."""
+    return DeletedPayload(id=strawberry.ID(as_public(kind, id)))
 
 
 @strawberry.type
@@ -63,4 +69,4 @@ class DatasetMutations:
     ) -> DeletedPayload:
         """Delete a dataset that holds no data sources and is not its project's default one."""
         await datasets.delete(info.context.actor(info), input.id)
-        return DeletedPayload(id=input.id)
+        return deleted("dataset", input.id)

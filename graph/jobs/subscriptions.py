@@ -9,7 +9,7 @@ import strawberry
 
 import models
 from base.errors import NotFound, Unsupported
-from base.ids import parse_id
+from base.ids import key_of
 from graph.context import Info
 from graph.fields import subscription
 from graph.jobs.types import Job
@@ -28,10 +28,10 @@ _STATUS = Pick("event_status", "status", JobStatus)
 
 
 async def _job(_viewer: Viewer, arguments: Mapping[str, Any]) -> Topic:
-    parsed = parse_id(arguments["id"])
-    if parsed is None or parsed[0] != KINDS[models.Job]:
+    found = key_of(KINDS[models.Job], arguments["id"])
+    if found is None:
         raise _missing()
-    key = parsed[1]
+    key = found
 
     async def now() -> Sequence[int]:
         return [key]
@@ -68,8 +68,8 @@ class JobSubscriptions:
     @staticmethod
     async def job(info: Info, id: Id) -> Row:
         """A job: as it is now, then after each change, until it is over. NOT_FOUND where it is not your team's."""
-        parsed = parse_id(id)
-        if parsed is None or info.context.event is None or parsed[1] != info.context.event.job_id:
+        event = info.context.event
+        if event is None or key_of(KINDS[models.Job], id) != event.job_id:
             raise _missing()
         return await _event(info)
 
@@ -80,10 +80,10 @@ class JobSubscriptions:
         project_id: Annotated[strawberry.ID, strawberry.argument(description="The project.")],
     ) -> Row:
         """The jobs of a project: each that is not over as it is now, then whichever changes, new ones too. No end."""
-        parsed = parse_id(project_id)
-        if parsed is None:
+        key = key_of(KINDS[models.Project], project_id)
+        if key is None:
             raise _missing()
-        return await _event(info, Eq("project_id", parsed[1]))
+        return await _event(info, Eq("project_id", key))
 
 
 async def _event(info: Info, *conditions: Condition) -> Row:

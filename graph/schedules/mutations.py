@@ -8,7 +8,7 @@ import strawberry
 
 from graph.changes import changes
 from graph.context import Info
-from graph.datasets.mutations import DeletedPayload
+from graph.datasets.mutations import DeletedPayload, deleted
 from graph.fields import mutation
 from graph.schedules.inputs import (
     CreateScheduleInput,
@@ -72,4 +72,4 @@ class ScheduleMutations:
     ) -> DeletedPayload:
         """Delete a schedule. The jobs that it queued stay."""
         await schedules.delete(info.context.actor(info), input.id)
-        return DeletedPayload(id=input.id)
+        return deleted("schedule", input.id)

@@ -7,7 +7,7 @@ from typing import Annotated
 import strawberry
 
 from graph.context import Info
-from graph.datasets.mutations import DeletedPayload
+from graph.datasets.mutations import DeletedPayload, deleted
 from graph.fields import mutation
 from graph.scripts.inputs import DeleteScriptInput, UploadScriptInput
 from graph.scripts.types import ScriptPayload
@@ -49,4 +49,4 @@ class ScriptMutations:
     ) -> DeletedPayload:
         """Delete a script of a data source. Jobs that are to run it do so: they have their own copy of its text."""
         await scripts.delete(info.context.actor(info), input.id)
-        return DeletedPayload(id=input.id)
+        return deleted("script", input.id)
