@@ -136,6 +136,14 @@ class Settings:
     subscriptions_per_user_max: int = _setting(
         100, "subscriptions that one user may have open, per process"
     )
+    gateway_dialects: tuple[str, ...] | None = _setting(
+        None,
+        "comma-separated REST dialects to serve, of `schema_cms`, `prometheux`, `maxir` and `ufdl`; "
+        "default all, empty for none",
+    )
+    gateway_wait_seconds_max: int = _setting(
+        20, "seconds that a REST request may wait for its jobs before it answers how far they are"
+    )
     lease_seconds: int = _setting(
         20, "seconds after which the job of a silent worker is taken over"
     )

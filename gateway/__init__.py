@@ -1,1 +1,7 @@
-"""Floor 3: REST dialects, each a GraphQL client. None is served yet."""
+"""Floor 3: REST dialects. Each is a client of the GraphQL API: no rule, row or permission is decided here."""
+
+from gateway.app import Gateway
+from gateway.client import Executor, Remote
+from gateway.registry import DIALECTS
+
+__all__ = ["DIALECTS", "Executor", "Gateway", "Remote"]

@@ -7,12 +7,8 @@ import gc
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -23,10 +19,10 @@ from graph import schema
 from graph.http import GraphQLEndpoint
 from graph.sockets import Sockets
 from models import database, migrate
-from server import files, graphiql, health
+from server import files, gateway, graphiql, health
 from server.auth import ContextFactory
 from server.embedded import EmbeddedWorker
-from server.middleware import RequestScope
+from server.middleware import layers
 from server.wiring import TOKEN_FILE, build_platform, keep_secret
 from services import progress, scripts, tokens
 from services.platform import Platform
@@ -48,6 +44,7 @@ def create_app(settings: Settings, *, embedded: bool) -> Starlette:
         page=graphiql.page,
     )
     sockets = Sockets(endpoint.engine, hub, ContextFactory(platform).of, settings)
+    dialects = gateway.build(settings, gateway.InProcess(endpoint.engine, ContextFactory(platform)))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -76,9 +73,10 @@ def create_app(settings: Settings, *, embedded: bool) -> Starlette:
         routes=[
             Route("/graphql", endpoint),
             WebSocketRoute("/graphql", sockets),
+            gateway.GatewayRoute(dialects),
             *_routes(platform),
         ],
-        middleware=_middleware(settings),
+        middleware=layers(settings),
         lifespan=lifespan,
     )
     app.state.sockets = sockets
@@ -113,31 +111,3 @@ def _routes(platform: Platform) -> list[BaseRoute]:
         *files.routes(platform),
         *health.routes(readiness),
     ]
-
-
-def _middleware(settings: Settings) -> list[Middleware]:
-    is_https = urlsplit(settings.effective_public_url).scheme == "https"
-    layers = [Middleware(RequestScope, is_https=is_https)]
-    hosts = settings.allow_hosts
-    if not hosts and settings.is_production:
-        hosts = (urlsplit(settings.effective_public_url).hostname or settings.host,)
-    if hosts:
-        layers.append(
-            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
-        )
-    if settings.cors_origins:
-        layers.append(
-            Middleware(
-                CORSMiddleware,
-                allow_origins=list(settings.cors_origins),
-                allow_methods=["GET", "POST", "PUT"],  # PUT of parts of uploads, by signed links
-                allow_headers=[
-                    "authorization",
-                    "content-type",
-                    "graphql-require-preflight",
-                    "trace-id",
-                ],
-                expose_headers=["trace-id", "etag"],  # that of a part is needed to complete
-            )
-        )
-    return layers

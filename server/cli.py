@@ -95,6 +95,18 @@ def api(host: str | None, port: int | None, data_dir: Path | None) -> None:
 
 
 @main.command(epilog=SETTINGS_HELP)
+@click.option("--graphql-url", required=True, help="Where the GraphQL API is: http://…/graphql.")
+@host_option
+@port_option
+@data_option
+def gateway(graphql_url: str, host: str | None, port: int | None, data_dir: Path | None) -> None:
+    """Run the REST dialects in a process of their own, over a GraphQL API that is elsewhere."""
+    from server.processes import run_gateway
+
+    run_gateway(load(host=host, port=port, data_dir=data_dir), graphql_url)
+
+
+@main.command(epilog=SETTINGS_HELP)
 @data_option
 def worker(data_dir: Path | None) -> None:
     """Run one worker process. Start as many as you like; SIGTERM hands unfinished jobs on."""

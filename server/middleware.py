@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from base.settings import Settings
 from base.tracing import set_trace_id
 
 logger = logging.getLogger("headwater.http")
@@ -19,6 +24,7 @@ SECURITY_HEADERS = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
 }
 _QUIET_PATHS = {"/healthz", "/readyz"}
+_LINKS = "/gateway/links/"  # what follows is a credential
 
 
 class RequestScope:
@@ -61,7 +67,7 @@ class RequestScope:
                     "request",
                     extra={
                         "method": scope["method"],
-                        "path": scope["path"],
+                        "path": _shown(scope["path"]),
                         "status": status,
                         "milliseconds": round((time.perf_counter() - started) * 1000, 1),
                     },
@@ -101,3 +107,43 @@ class RequestScope:
                     "milliseconds": round((time.perf_counter() - started) * 1000, 1),
                 },
             )
+
+
+def _shown(path: str) -> str:
+    """A path as the log may have it."""
+    return f"{_LINKS}…" if path.startswith(_LINKS) else path
+
+
+def layers(settings: Settings) -> list[Middleware]:
+    """What every request passes on its way to the app."""
+    is_https = urlsplit(settings.effective_public_url).scheme == "https"
+    passed = [Middleware(RequestScope, is_https=is_https)]
+    hosts = settings.allow_hosts
+    if not hosts and settings.is_production:
+        hosts = (urlsplit(settings.effective_public_url).hostname or settings.host,)
+    if hosts:
+        passed.append(
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+        )
+    if settings.cors_origins:
+        passed.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(settings.cors_origins),
+                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+                allow_headers=[
+                    "authorization",
+                    "content-type",
+                    "graphql-require-preflight",
+                    "idempotency-key",
+                    "node-id",
+                    "trace-id",
+                    "x-pd-api-key",
+                    "x-pd-external-trace-id",
+                    "x-supabase-token",
+                ],
+                # The ETag of an upload's part is needed to complete it.
+                expose_headers=["trace-id", "etag", "x-headwater-operation", "x-pd-trace-id"],
+            )
+        )
+    return passed

@@ -1,0 +1,10 @@
+"""The dialects that are served, by the names that settings know them by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.dialect import Dialect
+
+_ALL: tuple[Dialect, ...] = ()
+DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in _ALL}
