@@ -18,7 +18,7 @@ from base.tables import TableSchema
 from connectors.connector import Connection, Connector, Family, Health, Kind
 from connectors.files.settings import parse_delimited, parse_file, parse_text, parse_typed
 
-__all__ = ["check", "kind_of_file", "kinds", "open", "parse", "tables"]
+__all__ = ["check", "kind_of_file", "kinds", "open", "parse", "survey", "tables"]
 
 _Parse = Callable[[Mapping[str, Any]], tuple[dict[str, Any], dict[str, str]]]
 
@@ -117,6 +117,12 @@ def tables(connection: Connection) -> list[TableSchema]:
     """Open a source, list its tables, close it; blocking, for use in a limited child process."""
     with closing(open(connection)) as connector:
         return connector.tables()
+
+
+def survey(connection: Connection) -> tuple[Health, list[TableSchema]]:
+    """`check` and `tables` over one opened source; blocking, for use in a limited child process."""
+    with closing(open(connection)) as connector:
+        return connector.check(), connector.tables()
 
 
 def _kind(name: str) -> Kind:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 
@@ -239,7 +240,11 @@ def stored_tables(text: str) -> list[TableRow]:
 
 def found_tables(text: str) -> list[TableRow]:
     """The tables of an introspection."""
-    found = map(tables.TableSchema.from_json, orjson.loads(text))
+    return seen_tables(map(tables.TableSchema.from_json, orjson.loads(text)))
+
+
+def seen_tables(found: Iterable[tables.TableSchema]) -> list[TableRow]:
+    """Tables as a source describes them; nothing is stored of them."""
     return [_table(table, table.row_estimate, None, None) for table in found]
 
 

@@ -67,7 +67,7 @@ class DataSourceInput:
     """One of `ConnectDataSourcesInput.sources`."""
 
     name: str = strawberry.field(
-        description="What people call it; up to 200 characters. Two may have the same."
+        description="What people call it; up to 200 characters. Two may have the same, but see `uniqueNames`."
     )
     connection: ConnectionInput = strawberry.field(description="Where its data is.")
     metadata: JSON | None = strawberry.field(
@@ -112,6 +112,11 @@ class ConnectDataSourcesInput:
     sync: bool | None = strawberry.field(
         default=True, description="Whether to sync them at once, those apart that have no file yet."
     )
+    unique_names: bool | None = strawberry.field(
+        default=False,
+        description="Whether to refuse with CONFLICT a name that a data source of the project has already, or two of "
+        "these have.",
+    )
     idempotency_key: str | None = strawberry.field(
         default=None,
         description="Makes the request safe to repeat for a day: the same key and input give the same answer.",
@@ -136,6 +141,10 @@ class UpdateDataSourceInput:
 
     id: strawberry.ID = strawberry.field(description="The data source.")
     name: strawberry.Maybe[str | None] = strawberry.field(description="Its new name.")
+    unique_name: bool | None = strawberry.field(
+        default=False,
+        description="Whether to refuse with CONFLICT a new name that another data source of the project has already.",
+    )
     metadata: strawberry.Maybe[JSON | None] = strawberry.field(
         description="What is noted about it, in place of what was."
     )

@@ -10,6 +10,7 @@ import strawberry
 from graph.changes import changes
 from graph.context import Info
 from graph.fields import mutation
+from graph.selection import Selection
 from graph.sources.connections import given
 from graph.sources.inputs import (
     CleanupDataSourcesInput,
@@ -49,12 +50,13 @@ class SourceMutations:
         info: Info,
         input: Annotated[TestConnectionInput, strawberry.argument(description="What to try.")],
     ) -> TestConnectionPayload:
-        """Try a connection, and keep nothing of it. Up to 10 a minute."""
+        """Try a connection, list what it has where `tables` is selected, and keep nothing of it. Up to 10 a minute."""
         tested = await sources.test_connection(
             info.context.platform,
             info.context.actor(info),
             input.project_id,
             given(input.connection),
+            tables="tables" in Selection.of(info),
         )
         return TestConnectionPayload.of(tested)
 
@@ -75,6 +77,7 @@ class SourceMutations:
             dataset_id=input.dataset_id,
             scope=SCOPE if input.scope is None else input.scope,
             sync=input.sync is not False,
+            unique_names=bool(input.unique_names),
             idempotency_key=input.idempotency_key,
         )
         return ConnectDataSourcesPayload(source_pks=done.source_pks, job_pks=done.job_pks)
@@ -106,7 +109,12 @@ class SourceMutations:
             named["tables"] = _tables(named["tables"])
         viewer = info.context.actor(info)
         done = await sources.update(
-            info.context.platform, viewer, input.id, named, sync=input.sync is not False
+            info.context.platform,
+            viewer,
+            input.id,
+            named,
+            sync=input.sync is not False,
+            unique_name=bool(input.unique_name),
         )
         return DataSourcePayload(pk=done.source_pk, job_pks=done.job_pks)
 

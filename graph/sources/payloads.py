@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import strawberry
 
-from graph.fields import many, one
+from base.tables import TableSchema
+from graph.fields import many, one, returns
 from graph.jobs.types import Job, SourceError
 from graph.scalars import DateTime
+from graph.snapshots.tables import Table, TableRow, seen_tables
 from graph.sources.types import DataSource
 from services.sources import Tested
 
@@ -42,6 +47,16 @@ class TestConnectionPayload:
     error: SourceError | None = strawberry.field(
         description="Why the connection does not work; null where it does."
     )
+    seen: strawberry.Private[Sequence[TableSchema]]
+
+    @returns(list[Table])
+    @staticmethod
+    def tables(parent: strawberry.Parent[Any]) -> list[TableRow]:
+        """What the source has, with the source's own estimates of rows.
+
+        Looked up only where this is selected, and not kept; empty where `ok` is false, or a file at a URL is large.
+        """
+        return seen_tables(parent.seen)
 
     @classmethod
     def of(cls, tested: Tested) -> TestConnectionPayload:
@@ -60,6 +75,7 @@ class TestConnectionPayload:
             server_version=tested.server_version,
             latency_ms=tested.latency_ms,
             error=error,
+            seen=tested.tables,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +30,7 @@ from services.sources import fetching
 from services.sources.connections import Checked, Given, check
 from services.sources.dialing import (
     CHECK,
+    SURVEY,
     TABLES,
     connection_of,
     connection_to,
@@ -39,7 +40,7 @@ from services.sources.dialing import (
 )
 from services.sources.holding import held
 
-TABLES_MAX = 10_000  # of one source that are kept
+TABLES_MAX = 10_000  # of one source that are kept, or shown
 TRIED_BYTES_MAX = 64 * 1024**2  # of a file at a URL that is looked into while the user waits
 CONNECTION_FIELD = "input.connection"
 # Answers about the source rather than about the request: they are data, not errors.
@@ -48,7 +49,10 @@ _NEGATIVE = (ConnectionFailed, ChildDied, TimedOut, PayloadTooLarge)
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """What a test came to. `latency_ms` only for a success: how long a refusal takes says what is behind a firewall."""
+    """What a test came to. `latency_ms` only for a success: how long a refusal takes says what is behind a firewall.
+
+    `tables` are those of the source where they were asked for, and could be looked up.
+    """
 
     ok: bool
     message: str
@@ -56,43 +60,73 @@ class Tested:
     latency_ms: int | None = None
     error: PlatformError | None = None
     at: datetime | None = None
+    tables: tuple[TableSchema, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a look into a source that works gives."""
+
+    health: Health
+    tables: Sequence[TableSchema] = ()
 
 
 async def test_connection(
-    platform: Platform, viewer: Viewer, project_id: str, given: Given
+    platform: Platform,
+    viewer: Viewer,
+    project_id: str,
+    given: Given,
+    *,
+    tables: bool = False,  # noqa: PT028 - this is no test
 ) -> Tested:
-    """Try a connection that is not stored. A source that says no is an answer; settings that make no sense raise."""
+    """Try a connection that is not stored, and look up its `tables` in the same go.
+
+    A source that says no is an answer; settings that make no sense raise, and so do more than `TABLES_MAX` tables. A
+    large file at a URL is not looked into: it has none here.
+    """
     project = await find(viewer, Project, project_id, field="input.projectId")
     checked = await check(platform, project, given, CONNECTION_FIELD)
     rates.spend_dial(platform, viewer)
     began = time.monotonic()
     try:
         if checked.type is DataSourceType.FILE and "url" in checked.secrets:
-            health = await _try_url(platform, project, checked)
+            seen = await _try_url(platform, project, checked, tables=tables)
         else:
-            health = await _try(platform, checked.kind, checked.settings, checked.secrets)
+            seen = await _try(
+                platform, checked.kind, checked.settings, checked.secrets, tables=tables
+            )
     except (*_NEGATIVE, InvalidInput, Unsupported) as error:
         error.field = None
         return Tested(ok=False, message=error.message, error=error, at=datetime.now(UTC))
     latency_ms = round((time.monotonic() - began) * 1000)
+    _refuse_too_many(seen.tables, CONNECTION_FIELD)
     return Tested(
         ok=True,
-        message=health.message,
-        server_version=health.server_version,
+        message=seen.health.message,
+        server_version=seen.health.server_version,
         latency_ms=latency_ms,
+        tables=tuple(seen.tables),
     )
 
 
 async def _try(
-    platform: Platform, kind: str, settings: Mapping[str, Any], secrets: Mapping[str, str]
-) -> Health:
+    platform: Platform,
+    kind: str,
+    settings: Mapping[str, Any],
+    secrets: Mapping[str, str],
+    *,
+    tables: bool,
+) -> _Seen:
     limits = interactive_limits(platform)
     connection = await connection_to(platform, kind, settings, secrets, limits)
-    health: Health = await dial(platform, CHECK, connection)
-    return health
+    if tables:
+        return _Seen(*await dial(platform, SURVEY, connection))
+    return _Seen(await dial(platform, CHECK, connection))
 
 
-async def _try_url(platform: Platform, project: Project, checked: Checked) -> Health:
+async def _try_url(
+    platform: Platform, project: Project, checked: Checked, *, tables: bool
+) -> _Seen:
     """Fetch a file, if that does not take long, look into it, and forget it."""
     seconds = interactive_seconds(platform)
     most = min(TRIED_BYTES_MAX, platform.settings.upload_bytes_max)
@@ -103,13 +137,14 @@ async def _try_url(platform: Platform, project: Project, checked: Checked) -> He
     except PayloadTooLarge:
         if most < TRIED_BYTES_MAX:
             raise
-        return Health("The URL answers with a large file, which is looked into when it is synced.")
+        said = "The URL answers with a large file, which is looked into when it is synced."
+        return _Seen(Health(said))
     assert got is not None, "no condition was set"
     try:
         raw = {name: value for name, value in checked.settings.items() if name != "url"}
         raw |= {"object_key": got.object_key, "file_name": got.file_name}
         settings, _ = connectors.parse(got.kind, raw)
-        return await _try(platform, got.kind, settings, {})
+        return await _try(platform, got.kind, settings, {}, tables=tables)
     finally:
         await platform.store.delete(got.object_key)
 
@@ -131,11 +166,7 @@ async def introspect(platform: Platform, viewer: Viewer, source_id: str) -> int:
             fetch_seconds=interactive_seconds(platform),
         ),
     )
-    if len(tables) > TABLES_MAX:
-        raise PayloadTooLarge(
-            f"The source has {len(tables):,} tables; up to {TABLES_MAX:,} are kept.",
-            hint="Connect with a user that sees fewer, or select tables.",
-        )
+    _refuse_too_many(tables)
     source_pk: int = source.id
     async with transaction():
         now = await held(source_pk)
@@ -144,3 +175,12 @@ async def introspect(platform: Platform, viewer: Viewer, source_id: str) -> int:
             found = [table.to_json() for table in tables]
             await DataSource.filter(id=source_pk).update(tables=found)
     return source_pk
+
+
+def _refuse_too_many(tables: Sequence[TableSchema], field: str | None = None) -> None:
+    if len(tables) > TABLES_MAX:
+        raise PayloadTooLarge(
+            f"The source has {len(tables):,} tables; up to {TABLES_MAX:,} are looked up.",
+            hint="Connect with a user that sees fewer, or select tables.",
+            field=field,
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from base.errors import InvalidInput, NotFound
@@ -14,6 +13,7 @@ from services.access import Viewer, find
 from services.idempotency import Result
 from services.platform import Platform
 from services.sources.connections import Given, check
+from services.sources.names import refusal, refuse_taken
 from services.sources.policies import POLICIES, policy
 from services.sources.sealing import seal
 from services.sources.selections import TableGiven, selections
@@ -61,12 +61,14 @@ async def connect(
     dataset_id: str | None = None,
     scope: str = "user",
     sync: bool = True,
+    unique_names: bool = False,
     idempotency_key: str | None = None,
 ) -> Connected:
     """Connect all of these sources or none, in a dataset or in the project's default one; `sync` queues their syncs.
 
     Nothing is dialled: whether a source answers, `test_connection` or the sync finds out. A file without a place is a
-    draft, which has no sync.
+    draft, which has no sync. With `unique_names` Conflict is raised where the project has a source of the same name, or
+    two of these have it.
     """
     project, dataset = await _place(viewer, project_id, dataset_id)
     given = {
@@ -75,6 +77,7 @@ async def connect(
         "sources": sources,
         "scope": scope,
         "sync": sync,
+        "unique_names": unique_names,
     }
 
     async def prepare() -> list[_Ready]:
@@ -85,6 +88,11 @@ async def connect(
             for index, source in enumerate(sources)
         ]
 
+    async def commit(ready: list[_Ready]) -> Result:
+        if unique_names:
+            await refuse_taken(project.id, _paths(ready))
+        return await _write(platform, viewer, dataset, ready, sync=sync)
+
     done = await idempotency.once(
         platform,
         viewer,
@@ -92,7 +100,7 @@ async def connect(
         idempotency_key,
         given,
         prepare=prepare,
-        commit=partial(_write, platform, viewer, dataset, sync=sync),
+        commit=commit,
     )
     if done["jobs"]:
         await dispatch.wake(len(done["jobs"]))
@@ -148,6 +156,16 @@ async def _prepare(
         "selections": chosen,
     }
     return _Ready(row, checked.secrets)
+
+
+def _paths(ready: Sequence[_Ready]) -> dict[str, str]:
+    """Where in the input each name is; raises Conflict where two have the same."""
+    paths: dict[str, str] = {}
+    for index, each in enumerate(ready):
+        path = f"input.sources[{index}].name"
+        if paths.setdefault(each.values["name"], path) != path:
+            raise refusal(path)
+    return paths
 
 
 async def _write(

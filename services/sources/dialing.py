@@ -20,6 +20,7 @@ from services.sources.sealing import unseal
 
 CHECK = "connectors:check"
 TABLES = "connectors:tables"
+SURVEY = "connectors:survey"
 CONNECT_SECONDS_MAX = 5
 DEADLINE_MARGIN_SECONDS = 1  # of an operation, left for everything but the dialling
 ANSWER_MARGIN_SECONDS = 3  # of an operation, left for what is done with a server's answer
@@ -64,7 +65,7 @@ async def connection_of(
 
 
 async def dial(platform: Platform, work: str, connection: Connection) -> Any:
-    """Call `CHECK` or `TABLES` in a child, within the deadline of an operation; errors come back without secrets."""
+    """Call `CHECK`, `TABLES` or `SURVEY` in a child, within an operation's deadline; errors come without secrets."""
     settings = platform.settings
     limits = process.Limits(
         wall_seconds=max(settings.query_seconds_max - DEADLINE_MARGIN_SECONDS, 1),

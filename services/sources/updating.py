@@ -17,6 +17,7 @@ from services.platform import Platform
 from services.sources.connections import Checked, FileGiven, Given, check
 from services.sources.fetching import FETCHED
 from services.sources.holding import held
+from services.sources.names import refuse_taken
 from services.sources.policies import POLICIES, policy
 from services.sources.sealing import seal, unseal
 from services.sources.selections import are_read_alike, selections
@@ -40,6 +41,7 @@ async def update(
     changes: Mapping[str, Any],
     *,
     sync: bool = True,
+    unique_name: bool = False,
 ) -> Updated:
     """Change the given ones of `name`, `metadata`, `connection` (a `Given`), `tables` and the policies.
 
@@ -47,6 +49,7 @@ async def update(
     file and is not said anew stays. A secret may be left out only where every setting stays the same, or where it is
     dropped: a stored secret is never sent to a place that it was not entered for. Whatever changes what is read starts
     a running sync over, or queues one (`sync`). A draft is one until a file comes.
+    With `unique_name` Conflict is raised where another source of the project has the new name.
     """
     source = await find(viewer, DataSource, source_id, field="input.id")
     new = _plain(changes)
@@ -56,6 +59,9 @@ async def update(
     source_pk: int = source.id
     job_pks: list[int] = []
     async with transaction():
+        if unique_name and "name" in new:
+            project_pk: int = source.project_id  # type: ignore[attr-defined]
+            await refuse_taken(project_pk, {new["name"]: "input.name"}, besides=source_pk)
         now = await held(source_pk)
         if checked is not None:
             _refuse_overtaken(source, now)

@@ -3,9 +3,10 @@
 from typing import Any
 
 from models import DataSource
+from services.platform import Platform
 from tests.graph.asking import Asker
-from tests.graph.test_mutations import do, postgres, refusal
-from tests.services.places import Place
+from tests.graph.test_mutations import do, document, postgres, refusal
+from tests.services.places import Place, everything, put_upload
 from tests.services.test_selections import selected
 
 
@@ -124,3 +125,57 @@ async def test_a_source_whose_file_comes_later_is_a_draft(asker: Asker, place: P
     assert await refusal(asker, "syncDataSources", dataSourceIds=[draft["id"]]) == (
         "CONFLICT", "input.dataSourceIds[0]",
     )  # fmt: skip
+
+
+async def test_a_name_may_have_to_be_the_only_one(asker: Asker, place: Place) -> None:
+    ask = {"projectId": place.project_id, "uniqueNames": True}
+    source = {"name": "rain", "connection": {"file": {}}}
+
+    async def connected(*names: str, **values: Any) -> list[str]:
+        told = ask | values | {"sources": [source | {"name": name} for name in names]}
+        done = await do(asker, "connectDataSources", "dataSources { id }", **told)
+        return [each["id"] for each in done["dataSources"]]
+
+    await connected("rain")
+    (snow,) = await connected("snow", uniqueNames=None)
+
+    assert await refusal(asker, "connectDataSources", **ask, sources=[source]) == (
+        "CONFLICT", "input.sources[0].name",
+    )  # fmt: skip
+    assert await refusal(asker, "updateDataSource", id=snow, name="rain", uniqueName=True) == (
+        "CONFLICT", "input.name",
+    )  # fmt: skip
+    await do(asker, "updateDataSource", "dataSource { id }", id=snow, name="rain")
+
+
+async def test_a_test_shows_what_there_is_to_connect(
+    platform: Platform, asker: Asker, place: Place
+) -> None:
+    upload = await put_upload(platform, place.project, "rain.csv", b"id,mm\n1,0.5\n2,1.5\n")
+    told = {
+        "projectId": place.project_id,
+        "connection": {"file": {"objectKey": upload.object_key}},
+    }
+    asked = """ok tables { name schema rowCount sizeBytes primaryKey quarantinedRows profile { column }
+      columns { name type } }"""
+    before = await everything()
+
+    tested = await do(asker, "testConnection", asked, **told)
+
+    assert tested["ok"] is True
+    (table,) = tested["tables"]
+    assert table.pop("columns") == [
+        {"name": "id", "type": "INTEGER"}, {"name": "mm", "type": "DECIMAL"},
+    ]  # fmt: skip
+    assert table == {
+        "name": "rain",
+        "schema": None,
+        "rowCount": 2,
+        "sizeBytes": None,
+        "primaryKey": [],
+        "quarantinedRows": None,
+        "profile": [],
+    }
+    rows = document("testConnection", "tables { rows { rows } }")
+    assert await asker.code(rows, input=told) == ("CONFLICT", None)
+    assert await everything() == before

@@ -3,21 +3,22 @@
 import socket
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from base.errors import ConnectionFailed, Forbidden, NotFound, RateLimited
+from base.errors import ConnectionFailed, Forbidden, NotFound, PayloadTooLarge, RateLimited
 from base.ids import public_id
 from models import DataSource, DataSourceType, Role
 from services import rates, sources
 from services.platform import Platform
-from services.sources import DatabaseEngine, DatabaseGiven, FileGiven, sealing
+from services.sources import DatabaseEngine, DatabaseGiven, FileGiven, checking, sealing
 from tests import factories
 from tests.databases import POSTGRES_PORT
-from tests.services.places import make_place, put_upload, refused
+from tests.services.places import everything, make_place, put_upload, refused
 
 CANARY = "canary-of-checking"
 
@@ -222,3 +223,95 @@ async def test_a_source_that_does_not_answer_keeps_its_tables(
         await sources.introspect(platform, place.viewer, public_id("datasource", source.id))
 
     assert CANARY not in f"{caught.value!r} {caught.value.message} {caught.value.hint}"
+
+
+def a_shop(path: Path) -> bytes:
+    """A SQLite file of two tables."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            """CREATE TABLE rain (id INTEGER PRIMARY KEY, mm REAL);
+               CREATE TABLE snow (at TEXT, cm INTEGER);
+               INSERT INTO rain VALUES (1, 0.5), (2, 1.5);"""
+        )
+    return path.read_bytes()
+
+
+async def test_a_test_looks_up_tables_where_it_is_asked_to(
+    platform: Platform, tmp_path: Path
+) -> None:
+    place = await make_place(Role.WRITE)
+    upload = await put_upload(platform, place.project, "shop.db", a_shop(tmp_path / "shop.db"))
+    given = DatabaseGiven(DatabaseEngine.SQLITE, object_key=upload.object_key)
+    before = await everything()
+
+    without = await sources.test_connection(platform, place.viewer, place.project_id, given)
+    tested = await sources.test_connection(
+        platform, place.viewer, place.project_id, given, tables=True
+    )
+
+    assert (without.ok, without.tables) == (True, ())
+    assert (tested.ok, tested.message) == (True, without.message)
+    assert [(each.name, each.primary_key) for each in tested.tables] == [
+        ("rain", ("id",)), ("snow", ()),
+    ]  # fmt: skip
+    assert [column.name for column in tested.tables[1].columns] == ["at", "cm"]
+    assert await everything() == before
+
+
+async def test_tables_of_a_database_server_come_with_their_estimates(
+    platform: Platform, postgres_database: str
+) -> None:
+    with psycopg.connect(postgres_database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE rain AS SELECT n FROM generate_series(1, 300) AS n")
+        connection.execute("ANALYZE rain")
+    place = await make_place()
+
+    tested = await sources.test_connection(
+        platform, place.viewer, place.project_id, local(postgres_database), tables=True
+    )
+
+    (table,) = tested.tables
+    assert (table.schema, table.name, table.row_estimate) == ("public", "rain", 300)
+
+
+async def test_a_source_that_says_no_has_no_tables(platform: Platform, silent_port: int) -> None:
+    place = await make_place()
+    given = local("postgres", port=silent_port, password=CANARY)
+
+    tested = await sources.test_connection(
+        platform, place.viewer, place.project_id, given, tables=True
+    )
+
+    assert (tested.ok, tested.tables) == (False, ())
+    assert tested.error is not None
+    assert tested.error.code == "CONNECTION_FAILED"
+    assert CANARY not in f"{tested} {tested.error.message} {tested.error.hint}"
+
+
+async def test_looking_up_tables_counts_and_is_refused_as_any_test(
+    platform: Platform, silent_port: int
+) -> None:
+    place = await make_place()
+    one = replace(platform, settings=replace(platform.settings, connection_checks_per_minute_max=1))
+    stranger = (await make_place()).viewer
+    given = local("postgres", port=silent_port)
+
+    async with refused(NotFound, "input.projectId"):
+        await sources.test_connection(one, stranger, place.project_id, given, tables=True)
+    await sources.test_connection(one, place.viewer, place.project_id, given, tables=True)
+    async with refused(RateLimited):
+        await sources.test_connection(one, place.viewer, place.project_id, given, tables=True)
+
+
+async def test_more_tables_than_are_shown_are_refused(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = await make_place()
+    upload = await put_upload(platform, place.project, "shop.db", a_shop(tmp_path / "shop.db"))
+    given = DatabaseGiven(DatabaseEngine.SQLITE, object_key=upload.object_key)
+    monkeypatch.setattr(checking, "TABLES_MAX", 1)
+
+    async with refused(PayloadTooLarge, "input.connection"):
+        await sources.test_connection(platform, place.viewer, place.project_id, given, tables=True)
+    tested = await sources.test_connection(platform, place.viewer, place.project_id, given)
+    assert tested.ok
