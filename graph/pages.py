@@ -15,6 +15,7 @@ import orjson
 import strawberry
 from tortoise.fields import DatetimeField, IntField
 from tortoise.fields.data import BigIntField
+from tortoise.models import Model
 
 from base.errors import InvalidInput
 from base.ids import PK_MAX
@@ -22,14 +23,14 @@ from graph.context import Info, load
 from graph.enums import Direction
 from graph.selection import Selection, Shape, read, shape_of
 from models import rows
-from models.rows import Beyond, Condition, Order, Pick, Row
+from models.rows import Beyond, Condition, Key, Order, Pick, Row, field_of, is_nullable
 
 T = TypeVar("T")
 
 PAGE_ROWS = 20
 PAGE_ROWS_MAX = 200
 OFFSET_MAX = 100_000
-CURSOR_CHARS_MAX = 2000
+CURSOR_CHARS_MAX = 6000  # of five columns, with names that JSON has to escape
 
 First = Annotated[
     int | None,
@@ -208,13 +209,26 @@ class Sort:
         columns = (column,) if column == "id" else (column, "id")
         return cls(f"{list_name}:{column}:{direction}", Order(columns, direction is Direction.DESC))
 
+    @classmethod
+    def of(cls, list_name: str, keys: Sequence[Key]) -> Sort:
+        """Sort by some columns, then by the primary key in the direction of the last of them."""
+        columns: dict[str, Key] = {}
+        for key in keys:
+            columns.setdefault(key.column, key)
+            if key.column == "id":
+                break  # there are no ties for what follows
+        else:
+            columns["id"] = Key("id", keys[-1].descending)
+        name = ",".join(map(_name, columns.values()))
+        return cls(f"{list_name}:{name}", Order(tuple(columns.values())))
+
     def picks(self) -> tuple[Pick, ...]:
         """The columns that a cursor is made of, exactly as they are sorted."""
-        return tuple(Pick(f"key_{column}", column) for column in self.order.columns)
+        return tuple(Pick(_pick_name(key), key.column) for key in self.order.keys)
 
     def cursor(self, row: Row) -> str:
         """The cursor of a row that was read with `picks`."""
-        values = [_plain(getattr(row, f"key_{column}")) for column in self.order.columns]
+        values = [_plain(getattr(row, _pick_name(key))) for key in self.order.keys]
         text = orjson.dumps([self.name, *values])
         return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
 
@@ -222,13 +236,11 @@ class Sort:
         """What comes after a cursor; raises InvalidInput for one that this order did not make."""
         if cursor is None:
             return []
-        fields = shape.model._meta.fields_map  # noqa: SLF001 - Tortoise has it nowhere else
-        kinds = [type(fields[name]) for name in self.order.columns]
         try:
             name, *values = _decode(cursor)
             if name == self.name:
-                pairs = zip(kinds, values, strict=True)
-                parsed = tuple(_parse(kind, value) for kind, value in pairs)
+                pairs = zip(self.order.keys, values, strict=True)
+                parsed = tuple(_parse(shape.model, key.column, value) for key, value in pairs)
                 return [Beyond(self.order, parsed)]
         except (ValueError, TypeError):
             pass
@@ -241,6 +253,16 @@ class Sort:
     def reversed(self) -> Sort:
         """The same list from its other end; the cursors are the same."""
         return replace(self, order=self.order.reversed())
+
+
+def _name(key: Key) -> str:
+    direction = Direction.DESC if key.descending else Direction.ASC
+    nulls = "" if key.nulls_first is None else f":{'first' if key.nulls_first else 'last'}"
+    return f"{key.column}:{direction}{nulls}"
+
+
+def _pick_name(key: Key) -> str:
+    return f"key_{key.column.replace('.', '_')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,15 +411,18 @@ def _decode(cursor: str) -> list[Any]:
     return values
 
 
-def _parse(kind: type, value: Any) -> Any:
-    """A cursor's value for a column of this kind; raises ValueError or TypeError, for a client may have made it up."""
-    if issubclass(kind, IntField | BigIntField):
+def _parse(model: type[Model], column: str, value: Any) -> Any:
+    """A cursor's value for a column; raises ValueError or TypeError, for a client may have made it up."""
+    if value is None and is_nullable(model, column):
+        return None
+    kind = field_of(model, column)
+    if isinstance(kind, IntField | BigIntField):
         if type(value) is not int or not -PK_MAX <= value <= PK_MAX:
             raise TypeError
         return value
     if not isinstance(value, str) or "\x00" in value:
         raise TypeError
-    if not issubclass(kind, DatetimeField):
+    if not isinstance(kind, DatetimeField):
         return value
     moment = datetime.fromisoformat(value)
     if moment.tzinfo is None:

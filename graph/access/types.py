@@ -25,13 +25,13 @@ from graph.pages import (
     page_below,
     window,
 )
-from graph.projects.types import (
-    Project,
+from graph.projects.filters import (
     ProjectFilter,
     ProjectOrder,
     project_conditions,
     project_sort,
 )
+from graph.projects.types import Project
 from graph.scalars import DateTime
 from graph.selection import Selection, read, shape_of
 from models import rows

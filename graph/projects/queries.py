@@ -23,13 +23,13 @@ from graph.pages import (
     page,
     window,
 )
-from graph.projects.types import (
-    Project,
+from graph.projects.filters import (
     ProjectFilter,
     ProjectOrder,
     project_conditions,
     project_sort,
 )
+from graph.projects.types import Project
 from models import Role
 from models.rows import Row
 from services.access import visible

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import strawberry
@@ -17,9 +16,7 @@ from graph.datasets.types import (
     dataset_conditions,
     dataset_sort,
 )
-from graph.enums import Direction, expose
 from graph.fields import Node, column, link, node, returns
-from graph.filters import StringFilter, between, key_is, text_is
 from graph.jobs.types import NEWEST_JOBS_FIRST, Job, JobFilter, job_conditions
 from graph.pages import (
     After,
@@ -31,7 +28,6 @@ from graph.pages import (
     Offset,
     OldestFirst,
     PageRow,
-    Sort,
     Which,
     page_below,
     window,
@@ -45,7 +41,7 @@ from graph.sources.filters import (
     source_sort,
 )
 from graph.sources.types import DataSource
-from models.rows import Condition, IsNull, Pick
+from models.rows import IsNull, Pick
 
 if TYPE_CHECKING:
     from graph.access.types import Team, User
@@ -170,66 +166,3 @@ def _open(project: Any) -> int:
     """The key to look below a project with; one that no row has where the project is soft-deleted."""
     pk: int = project.pk
     return pk if project.hidden is None else -pk
-
-
-class ProjectOrderField(StrEnum):
-    """What projects can be sorted by; the value is the column."""
-
-    CREATED_AT = "created_at"
-    NAME = "name"
-
-
-expose(
-    ProjectOrderField,
-    "What projects can be sorted by.",
-    CREATED_AT="When they were made.",
-    NAME="Their names.",
-)
-
-
-@strawberry.input(description="The order of a list of projects; ties are in the order of making.")
-class ProjectOrder:
-    """An order of projects."""
-
-    field: ProjectOrderField = strawberry.field(description="What to sort by.")
-    direction: Direction | None = strawberry.field(
-        default=Direction.ASC, description="Which end comes first."
-    )
-
-
-@strawberry.input(description="Restricts a list of projects; every part that is given has to hold.")
-class ProjectFilter:
-    """A filter of projects."""
-
-    team_id: strawberry.ID | None = strawberry.field(
-        default=None, description="Projects of this team."
-    )
-    name: StringFilter | None = strawberry.field(default=None, description="By their name.")
-    deleted: bool | None = strawberry.field(
-        default=False, description="True: the soft-deleted projects, in place of the active ones."
-    )
-    created_after: DateTime | None = strawberry.field(
-        default=None, description="Made after this time."
-    )
-    created_before: DateTime | None = strawberry.field(
-        default=None, description="Made before this time."
-    )
-
-
-def project_conditions(filter: ProjectFilter | None) -> list[Condition]:
-    """The conditions of a `ProjectFilter`."""
-    if filter is None:
-        return [IsNull("deleted_at")]
-    return [
-        IsNull("deleted_at", null=not filter.deleted),
-        *key_is("team_id", "team", filter.team_id),
-        *text_is("name", filter.name, "filter.name"),
-        *between("created_at", filter.created_after, filter.created_before),
-    ]
-
-
-def project_sort(order: ProjectOrder | None) -> Sort:
-    """The order that is asked for; by default the order of making."""
-    if order is None:
-        return Sort.by("projects", "created_at", Direction.ASC)
-    return Sort.by("projects", order.field, order.direction)

@@ -30,6 +30,20 @@ from tortoise.exceptions import (
 from models.engines.finishing import finish
 
 
+def small_letters(text: str | None) -> str | None:
+    """The text in small letters, one for one as PostgreSQL has it; SQLite's own `lower` knows only those of ASCII."""
+    if text is None or text.isascii():
+        return text and text.lower()
+    lower = map(str.lower, text)
+    return "".join(
+        small if len(small) == 1 else sign for small, sign in zip(lower, text, strict=True)
+    )
+
+
+async def _install(connection: aiosqlite.Connection) -> None:
+    await connection.create_function("small_letters", 1, small_letters, deterministic=True)
+
+
 class Transaction(SqliteTransactionWrapper):
     """A transaction that holds SQLite's write lock from its first statement on.
 
@@ -115,9 +129,15 @@ class Client(SqliteClient):
         except sqlite3.Error as error:
             raise DBConnectionError(f"cannot open the database {self.filename}: {error}") from error
 
+    async def _post_connect(self) -> None:
+        await super()._post_connect()
+        assert self._connection is not None
+        await _install(self._connection)
+
     async def _open_reader(self) -> None:
         if self._reader is None:
             self._reader = await aiosqlite.connect(self.filename, isolation_level=None)
+            await _install(self._reader)
             self._reader.row_factory = sqlite3.Row
             for pragma in (f"busy_timeout={self.pragmas['busy_timeout']}", "query_only=ON"):
                 await self._reader.execute_fetchall(f"PRAGMA {pragma}")

@@ -8,6 +8,7 @@ import pytest
 from models import Dataset, DataSource, DataSourceStatus, Job, Project, User, rows
 from models.database import Database
 from models.rows import (
+    AllOf,
     AnyOf,
     Beyond,
     Compare,
@@ -17,6 +18,7 @@ from models.rows import (
     In,
     IsNull,
     KeyIs,
+    Not,
     Order,
     Pick,
     Within,
@@ -152,6 +154,10 @@ async def test_conditions_combine() -> None:
     assert await ids(IsNull("deleted_at", null=False)) == [third.id]
     assert await ids(AnyOf((Eq("name", "a"), Eq("name", "c")))) == [first.id, third.id]
     assert await ids(AnyOf(())) == []
+    assert await ids(AllOf(())) == [first.id, second.id, third.id]
+    assert await ids(AllOf((Eq("name", "a"), Eq("description", "x")))) == [first.id]
+    assert await ids(Not(Eq("description", "x"))) == [second.id, third.id]
+    assert await ids(Not(Not(Compare("description", "!=", "x")))) == []
     assert await ids(Compare("id", ">", first.id), Compare("name", "!=", "c")) == [second.id]
     assert await ids(Compare("created_at", ">=", second.created_at)) == [second.id, third.id]
     assert await ids(Compare("created_at", "<", second.created_at)) == [first.id]
