@@ -1,4 +1,4 @@
-"""Datasets: made with their project or later, renamed, deleted once they are empty."""
+"""Datasets: made with their project or later, renamed, deleted once they are empty, or with what is in them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,42 @@ from typing import Any
 from base.errors import Conflict, NotFound
 from models import Dataset, DataSource, Project
 from models.database import transaction
-from services import values
+from services import dispatch, values
 from services.access import Viewer, find
+from services.idempotency import Result, once
+from services.platform import Platform
+from services.removal import remove_sources
 
 DEFAULT_NAME = "Default"
 
 
-async def create(viewer: Viewer, project_id: str, name: str, description: str | None = None) -> int:
-    """Make a dataset; its key."""
+async def create(
+    platform: Platform,
+    viewer: Viewer,
+    project_id: str,
+    name: str,
+    description: str | None = None,
+    *,
+    idempotency_key: str | None = None,
+) -> int:
+    """Make a dataset, once for one idempotency key; its key."""
     project = await find(viewer, Project, project_id, field="input.projectId")
-    dataset = await Dataset.create(
-        project_id=project.id,
-        creator_id=viewer.user_id,
-        name=values.name(name, "input.name"),
-        description=values.description(description, "input.description"),
+
+    async def prepare() -> dict[str, Any]:
+        return {
+            "name": values.name(name, "input.name"),
+            "description": values.description(description, "input.description"),
+        }
+
+    async def commit(said: dict[str, Any]) -> Result:
+        made = await Dataset.create(project_id=project.id, creator_id=viewer.user_id, **said)
+        return {"dataset": made.id}
+
+    given = [project.id, name, description]
+    done = await once(
+        platform, viewer, "createDataset", idempotency_key, given, prepare=prepare, commit=commit
     )
-    dataset_pk: int = dataset.id
+    dataset_pk: int = done["dataset"]
     return dataset_pk
 
 
@@ -48,25 +68,35 @@ async def update(viewer: Viewer, dataset_id: str, changes: Mapping[str, Any]) ->
     return dataset_pk
 
 
-async def delete(viewer: Viewer, dataset_id: str) -> int:
-    """Soft-delete an empty dataset that is not its project's default; its key."""
+async def delete(viewer: Viewer, dataset_id: str, *, with_sources: bool = False) -> int:
+    """Soft-delete a dataset that is not its project's default, and is empty or goes `with_sources`; its key.
+
+    The sources go for good, as `sources.cleanup` removes them: all of it happens, or nothing.
+    """
     dataset = await find(viewer, Dataset, dataset_id, field="input.id")
     if dataset.is_default:
         raise Conflict(
             "A project's default dataset cannot be deleted.",
-            hint="Rename it, or delete the project.",
+            hint="Rename it, remove what is in it with `cleanupDataSources`, or delete the project.",
             field="input.id",
         )
     dataset_pk: int = dataset.id
+    project_pk: int = dataset.project_id  # type: ignore[attr-defined]
     async with transaction():
         await hold(dataset_pk, "input.id")
-        if await DataSource.filter(dataset_id=dataset_pk, deleted_at=None).exists():
+        inside = DataSource.filter(dataset_id=dataset_pk, deleted_at=None)
+        source_pks = [source.id for source in await inside.only("id")]
+        if source_pks and not with_sources:
             raise Conflict(
                 "The dataset still has data sources.",
-                hint="Remove them with cleanupDataSources first.",
+                hint="Say `withDataSources: true`, or remove them with `cleanupDataSources` first.",
                 field="input.id",
             )
+        if source_pks:
+            await remove_sources(project_pk, source_pks, viewer.user_id)
         await Dataset.filter(id=dataset_pk).update(deleted_at=datetime.now(UTC))
+    if source_pks:
+        await dispatch.wake()
     return dataset_pk
 
 

@@ -12,6 +12,10 @@ class CreateDatasetInput:
     project_id: strawberry.ID = strawberry.field(description="The project it belongs to.")
     name: str = strawberry.field(description="What people call it; up to 200 characters.")
     description: str | None = strawberry.field(default=None, description="What it is about.")
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="Makes the request safe to repeat for a day: the same key and input give the same answer.",
+    )
 
 
 @strawberry.input(description="Changes of a dataset; what is left out stays.")
@@ -30,3 +34,7 @@ class DeleteDatasetInput:
     """For `deleteDataset`."""
 
     id: strawberry.ID = strawberry.field(description="The dataset.")
+    with_data_sources: bool | None = strawberry.field(
+        default=False,
+        description="Whether its data sources go with it, for good, as `cleanupDataSources` removes them.",
+    )

@@ -47,8 +47,14 @@ class DatasetMutations:
         input: Annotated[CreateDatasetInput, strawberry.argument(description="The dataset.")],
     ) -> DatasetPayload:
         """Make a dataset in a project."""
-        viewer = info.context.actor(info)
-        pk = await datasets.create(viewer, input.project_id, input.name, input.description)
+        pk = await datasets.create(
+            info.context.platform,
+            info.context.actor(info),
+            input.project_id,
+            input.name,
+            input.description,
+            idempotency_key=input.idempotency_key,
+        )
         return DatasetPayload(pk=pk)
 
     @mutation(needs=Role.WRITE)
@@ -67,6 +73,7 @@ class DatasetMutations:
         info: Info,
         input: Annotated[DeleteDatasetInput, strawberry.argument(description="Which one.")],
     ) -> DeletedPayload:
-        """Delete a dataset that holds no data sources and is not its project's default one."""
-        await datasets.delete(info.context.actor(info), input.id)
+        """Delete a dataset that is not its project's default one, and holds no data sources unless they go with it."""
+        viewer = info.context.actor(info)
+        await datasets.delete(viewer, input.id, with_sources=bool(input.with_data_sources))
         return deleted("dataset", input.id)

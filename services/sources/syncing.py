@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from base.errors import InvalidInput, NotFound
 from base.ids import public_id
-from models import DataSource, DataSourceStatus, JobKind, Project
+from models import DataSource, DataSourceStatus, Project
 from models.database import transaction
 from services import dispatch, idempotency, jobs, values
 from services.access import Viewer, find
 from services.drafts import refuse_draft
 from services.idempotency import Result
 from services.platform import Platform
+from services.removal import remove_sources
 
 SOURCES_MAX = 1_000  # of one request
 BATCH_ROWS_MAX = 1_000_000
@@ -91,25 +91,9 @@ async def cleanup(
     if not source_pks:
         return []
     async with transaction():
-        gone = await _delete(sorted(source_pks))
-        await jobs.cancel_work(gone)
-        await jobs.enqueue(
-            kind=JobKind.CLEANUP,
-            project_id=project.id,
-            data_source_id=None,
-            creator_id=viewer.user_id,
-            options={"data_source_ids": gone},
-        )
+        gone = await remove_sources(project.id, source_pks, viewer.user_id)
     await dispatch.wake()
     return [public_id("datasource", pk) for pk in source_pks if pk in set(gone)]
-
-
-async def _delete(source_pks: list[int]) -> list[int]:
-    """Soft-delete those that are still there; their keys."""
-    there = DataSource.filter(id__in=source_pks, deleted_at=None).order_by("id")
-    gone = [source.id for source in await there.select_for_update(no_key=True)]
-    await DataSource.filter(id__in=gone).update(deleted_at=datetime.now(UTC))
-    return gone
 
 
 async def _chosen(

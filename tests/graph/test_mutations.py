@@ -455,3 +455,29 @@ async def test_odd_names_come_back_as_they_are(asker: Asker, name: str) -> None:
     made = await do(asker, "createProject", "project { name }", name=f"x{name}x")
 
     assert made["project"]["name"] == f"x{name}x"
+
+
+async def test_a_dataset_is_made_once_and_goes_with_what_is_in_it(
+    asker: Asker, place: Place
+) -> None:
+    told = {"projectId": place.project_id, "name": "Rain", "idempotencyKey": "k"}
+    made = [await do(asker, "createDataset", "dataset { id }", **told) for _ in range(2)]
+    dataset_id = made[0]["dataset"]["id"]
+    assert made[0] == made[1]
+    source = {"name": "later", "connection": {"file": {}}}
+    await do(
+        asker, "connectDataSources", "dataSources { id }", datasetId=dataset_id, sources=[source]
+    )
+
+    empty_only: list[dict[str, Any]] = [{}, {"withDataSources": False}, {"withDataSources": None}]
+    for how in empty_only:
+        found = await refusal(asker, "deleteDataset", id=dataset_id, **how)
+        assert found == ("CONFLICT", "input.id")
+    default = public_id("dataset", place.dataset.id)
+    assert await refusal(asker, "deleteDataset", id=default, withDataSources=True) == (
+        "CONFLICT", "input.id",
+    )  # fmt: skip
+    gone = await do(asker, "deleteDataset", "id", id=dataset_id, withDataSources=True)
+
+    assert gone == {"id": dataset_id}
+    assert await DataSource.filter(deleted_at=None).count() == 0
