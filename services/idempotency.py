@@ -42,7 +42,7 @@ async def once(
         prepared = await prepare()
         async with transaction():
             return await commit(prepared)
-    key = values.name(key, FIELD, chars_max=values.KEY_CHARS_MAX)
+    key = check_key(key)
     fingerprint = _fingerprint(platform, given)
     known = await _known(viewer, operation, key)
     if known is not None:
@@ -59,6 +59,11 @@ async def once(
     if known is None:  # the first one's key expired at this very moment
         raise Conflict("The same request was just being answered; send it again.", field=FIELD)
     return _answer(known, fingerprint)
+
+
+def check_key(key: str) -> str:
+    """A key as it is kept; raises InvalidInput. `once` does it, after what is done before it."""
+    return values.name(key, FIELD, chars_max=values.KEY_CHARS_MAX)
 
 
 async def _known(viewer: Viewer, operation: str, key: str) -> IdempotencyKey | None:

@@ -17,6 +17,7 @@ from base.errors import Conflict, InvalidInput, NotFound, PayloadTooLarge, Platf
 from base.ids import public_id
 from models import PartUpload, Project, Upload
 from models.database import transaction
+from services import values
 from services.access import Viewer, find
 from services.idempotency import Result, once
 from services.platform import Platform
@@ -34,6 +35,7 @@ OPEN_MAX = 50  # unfinished uploads of a project
 PARTS_MAX = 1000
 PARTS_USUAL = 100
 PART_BYTES_MIN = 5 * 1024**2  # the least that S3 takes of a part that is not the last
+PART_BYTES_MAX = 5 * 1024**3  # the most that S3 takes
 PART_BYTES_USUAL_MAX = 64 * 1024**2
 SWEPT_AT_ONCE = 100
 _MIB = 1024**2
@@ -76,17 +78,21 @@ async def begin(
     file_name: str,
     size_bytes: int,
     *,
+    part_bytes: int | None = None,
     idempotency_key: str | None = None,
 ) -> Begun:
     """Begin an upload; a repetition with the same key goes on with it, with fresh links.
 
-    Raises Unsupported for an unknown extension, PayloadTooLarge, InvalidInput for an empty file, and Conflict where the
-    project has too many unfinished ones.
+    `part_bytes` is the size of every part but the last, as `part_bytes_of` says where it is None. Raises Unsupported
+    for an unknown extension, PayloadTooLarge, InvalidInput for an empty file and for parts too small, too large or too
+    many, and Conflict where the project has too many unfinished uploads.
     """
     project = await find(viewer, Project, project_id, field="input.projectId")
     name = shown_name(file_name)
     refuse_unreadable(name, "input.fileName")
     _check_size(platform, size_bytes)
+    if part_bytes is not None:
+        _check_part_bytes(size_bytes, part_bytes)
 
     async def prepare() -> None:
         return None
@@ -98,13 +104,13 @@ async def begin(
             object_key=f"uploads/{project.id}/{secrets.token_hex(16)}",
             file_name=name,
             size_bytes=size_bytes,
-            part_bytes=part_bytes_of(size_bytes),
+            part_bytes=part_bytes or part_bytes_of(size_bytes),
             expires_at=datetime.now(UTC) + timedelta(seconds=LIFE_SECONDS),
         )
         await _refuse_too_many(project.id)
         return {"upload": row.id}
 
-    given = [project.id, name, size_bytes]
+    given = [project.id, name, size_bytes, part_bytes]
     done = await once(
         platform, viewer, "createUpload", idempotency_key, given, prepare=prepare, commit=commit
     )
@@ -285,6 +291,19 @@ def _check_size(platform: Platform, size_bytes: int) -> None:
         raise PayloadTooLarge(f"The file is larger than {most} bytes.", field="input.sizeBytes")
     if size_bytes < 1:
         raise InvalidInput("An upload has at least one byte.", field="input.sizeBytes")
+
+
+def _check_part_bytes(size_bytes: int, part_bytes: int) -> None:
+    field = "input.partBytes"
+    values.between(part_bytes, field, least=PART_BYTES_MIN, most=PART_BYTES_MAX)
+    count = math.ceil(size_bytes / part_bytes)
+    if count > PARTS_MAX:
+        least = math.ceil(size_bytes / PARTS_MAX)
+        raise InvalidInput(
+            f"Parts of {part_bytes:,} bytes would be {count:,}; an upload has up to {PARTS_MAX:,}.",
+            hint=f"Parts of {least:,} bytes or more will do.",
+            field=field,
+        )
 
 
 async def _refuse_too_many(project_pk: int) -> None:

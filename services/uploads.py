@@ -6,15 +6,17 @@ import re
 import secrets
 import unicodedata
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 
 import connectors
-from base.errors import PayloadTooLarge, Unsupported
+from base.errors import Conflict, PayloadTooLarge, PlatformError, Unsupported
 from models import DataSource, Project, Upload
 from models.database import transaction
 from models.rows import Compare, Eq, KeyIs, exists
+from services import idempotency
 from services.access import Viewer, find
+from services.idempotency import Result
 from services.platform import Platform
 
 FILE_NAME_CHARS_MAX = 255
@@ -39,11 +41,19 @@ async def receive(
     project_id: str,
     file_name: str | None,
     chunks: AsyncIterator[bytes],
+    *,
+    idempotency_key: str | None = None,
 ) -> Uploaded:
-    """Stream a file into the store. Raises Unsupported for an unknown extension, PayloadTooLarge, StorageFull."""
+    """Stream a file into the store. Raises Unsupported for an unknown extension, PayloadTooLarge, StorageFull.
+
+    The same file sent again with the same idempotency key is the one that is stored; Conflict where that was deleted,
+    or the key came with another file.
+    """
     project = await find(viewer, Project, project_id, field="input.projectId")
     name = shown_name(file_name)
     refuse_unreadable(name, FILE_FIELD)
+    if idempotency_key is not None:
+        idempotency.check_key(idempotency_key)
     key = f"uploads/{project.id}/{secrets.token_hex(16)}"
     try:
         info = await platform.store.put(key, chunks, bytes_max=platform.settings.upload_bytes_max)
@@ -51,16 +61,41 @@ async def receive(
         error.field = FILE_FIELD
         raise
     assert info.sha256 is not None, "the store has just written it"
-    # Should this fail, housekeeping removes the bytes: an object without a row is nobody's.
-    await Upload.create(
-        project_id=project.id,
-        creator_id=viewer.user_id,
-        object_key=key,
-        file_name=name,
-        size_bytes=info.size_bytes,
-        sha256=info.sha256,
+    file = Uploaded(key, name, info.size_bytes, info.sha256)
+    # Should this fail otherwise, housekeeping removes the bytes: an object without a row is nobody's.
+    try:
+        kept = await _keep(platform, viewer, project, file, idempotency_key)
+    except PlatformError:
+        await platform.store.delete(key)
+        raise
+    if kept.object_key != key:  # it was here before
+        await platform.store.delete(key)
+    return kept
+
+
+async def _keep(
+    platform: Platform, viewer: Viewer, project: Project, file: Uploaded, key: str | None
+) -> Uploaded:
+    """The file with its row, or the same one that came with this idempotency key before."""
+
+    async def prepare() -> None:
+        return None
+
+    async def commit(_: None) -> Result:
+        await Upload.create(project_id=project.id, creator_id=viewer.user_id, **asdict(file))
+        return {"object_key": file.object_key}
+
+    given = [project.id, file.file_name, file.sha256]
+    done = await idempotency.once(
+        platform, viewer, "uploadFile", key, given, prepare=prepare, commit=commit
     )
-    return Uploaded(key, name, info.size_bytes, info.sha256)
+    if not await Upload.filter(object_key=done["object_key"]).exists():
+        raise Conflict(
+            "The file that came with this idempotency key was deleted.",
+            hint="Use a new key to upload it again.",
+            field=idempotency.FIELD,
+        )
+    return replace(file, object_key=done["object_key"])
 
 
 async def drop(platform: Platform, source: DataSource, key: str) -> None:

@@ -15,6 +15,11 @@ class UploadFileInput:
     file: Upload = strawberry.field(
         description="The file: `null` in the variables, and a part of the multipart request."
     )
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="Makes the request safe to repeat for a day: with the same key a file of the same name and bytes "
+        "is stored once, and each answer names that one.",
+    )
 
 
 @strawberry.input(description="A large file that will be sent in parts.")
@@ -26,6 +31,11 @@ class CreateUploadInput:
         description="Its name; the extension says how it will be read."
     )
     size_bytes: BigInt = strawberry.field(description="Its exact size in bytes, at least one.")
+    part_bytes: BigInt | None = strawberry.field(
+        default=None,
+        description="The size in bytes of every part but the last, 5 MiB to 5 GiB; with it there may be up to 1,000 "
+        "parts. A good size is chosen when left out.",
+    )
     idempotency_key: str | None = strawberry.field(
         default=None,
         description="Any text of your own: repeated with the same key, the call goes on with the same upload.",

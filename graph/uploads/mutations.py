@@ -39,6 +39,7 @@ class UploadMutations:
             input.project_id,
             file.filename,
             chunks,
+            idempotency_key=input.idempotency_key,
         )
         return UploadPayload.of(stored)
 
@@ -57,6 +58,7 @@ class UploadMutations:
             input.project_id,
             input.file_name,
             input.size_bytes,
+            part_bytes=input.part_bytes,
             idempotency_key=input.idempotency_key,
         )
         return CreateUploadPayload.of(begun)

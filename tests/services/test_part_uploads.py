@@ -70,6 +70,78 @@ def test_parts_are_few_and_of_a_good_size(size: int, part: int, count: int) -> N
     assert -(-size // part) == count
 
 
+GIB = 1024 * MIB
+
+
+@pytest.mark.parametrize(
+    ("size", "part", "count"),
+    [
+        (1, 5 * MIB, 1),
+        (1, 5 * GIB, 1),
+        (11 * MIB, 5 * MIB, 3),
+        (5000 * MIB, 5 * MIB, 1000),
+        (5 * GIB, 5 * GIB, 1),
+    ],
+)
+async def test_the_sender_may_choose_the_size_of_parts(
+    platform: Platform, size: int, part: int, count: int
+) -> None:
+    place = await make_place(Role.WRITE)
+
+    begun = await part_uploads.begin(
+        platform, place.viewer, place.project_id, "a.csv", size, part_bytes=part
+    )
+
+    sizes = [each.size_bytes for each in begun.parts]
+    assert (len(sizes), sum(sizes)) == (count, size)
+    assert set(sizes[:-1]) <= {part}
+    again = await part_uploads.resume(platform, place.viewer, begun.id)
+    assert [each.size_bytes for each in again.parts] == sizes
+
+
+@pytest.mark.parametrize(
+    ("size", "part", "hint"),
+    [
+        (8, 0, None),
+        (8, 5 * MIB - 1, None),
+        (8, 5 * GIB + 1, None),
+        (5000 * MIB + 1, 5 * MIB, "5,242,881 bytes"),
+        (5 * GIB, 5 * MIB, "5,368,710 bytes"),
+    ],
+)
+async def test_parts_too_small_too_large_or_too_many_are_refused(
+    platform: Platform, size: int, part: int, hint: str | None
+) -> None:
+    place = await make_place(Role.WRITE)
+
+    async with refused(InvalidInput, "input.partBytes") as caught:
+        await part_uploads.begin(
+            platform, place.viewer, place.project_id, "a.csv", size, part_bytes=part
+        )
+
+    assert caught.value.hint is None if hint is None else hint in str(caught.value.hint)
+
+
+async def test_another_size_of_parts_is_another_request(platform: Platform) -> None:
+    place = await make_place(Role.WRITE)
+
+    async def begin(part: int | None) -> part_uploads.Begun:
+        return await part_uploads.begin(
+            platform,
+            place.viewer,
+            place.project_id,
+            "a.csv",
+            8,
+            part_bytes=part,
+            idempotency_key="k",
+        )
+
+    first = await begin(6 * MIB)
+    assert (await begin(6 * MIB)).id == first.id
+    async with refused(Conflict, "input.idempotencyKey"):
+        await begin(None)
+
+
 async def test_a_file_in_parts_is_stored_with_its_hash(platform: Platform) -> None:
     place = await make_place(Role.WRITE)
     before = datetime.now(UTC)

@@ -1,16 +1,25 @@
 """Uploads: stored whole under our own key, or not at all."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
-from base.errors import Forbidden, NotFound, PayloadTooLarge, Unsupported
+from base.errors import (
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    PayloadTooLarge,
+    Unsupported,
+)
 from models import Role, Upload
 from services import uploads
 from services.platform import Platform
-from services.uploads import shown_name
+from services.uploads import Uploaded, shown_name
+from tests import factories
 from tests.services.places import make_place, refused
 
 
@@ -76,6 +85,63 @@ async def test_a_file_over_the_limit_is_refused(platform: Platform) -> None:
         )
 
     assert await stored_keys(platform) == []
+
+
+async def test_a_file_that_is_sent_again_with_the_same_key_is_stored_once(
+    platform: Platform,
+) -> None:
+    place = await make_place(Role.WRITE)
+
+    async def send(content: bytes = b"a\n1\n", name: str = "a.csv", key: str = "k") -> Uploaded:
+        return await uploads.receive(
+            platform, place.viewer, place.project_id, name, pieces(content), idempotency_key=key
+        )
+
+    first, second = await asyncio.gather(send(), send())
+    third = await send(name="folder/a.csv")
+
+    assert first == second == third
+    assert await stored_keys(platform) == [first.object_key]
+    for other in ({"content": b"a\n2\n"}, {"name": "b.csv"}):
+        async with refused(Conflict, "input.idempotencyKey"):
+            await send(**other)
+    for wrong in ("", " ", "x" * 201):
+        async with refused(InvalidInput, "input.idempotencyKey"):
+            await send(key=wrong)
+    assert await stored_keys(platform) == [first.object_key]
+    assert (await send(key="j")).object_key != first.object_key
+
+
+async def test_a_file_that_was_deleted_is_not_answered_for(platform: Platform) -> None:
+    place = await make_place(Role.WRITE)
+
+    async def send() -> Uploaded:
+        return await uploads.receive(
+            platform, place.viewer, place.project_id, "a.csv", pieces(b"x"), idempotency_key="k"
+        )
+
+    first = await send()
+    source = await factories.make_source(place.project)
+    await uploads.drop(platform, source, first.object_key)
+
+    async with refused(Conflict, "input.idempotencyKey"):
+        await send()
+
+    assert await stored_keys(platform) == []
+
+
+async def test_the_keys_of_others_are_their_own(platform: Platform) -> None:
+    place = await make_place(Role.WRITE)
+    other = (await place.member(Role.WRITE)).acting(Role.WRITE)
+
+    done = [
+        await uploads.receive(
+            platform, viewer, place.project_id, "a.csv", pieces(b"x"), idempotency_key="k"
+        )
+        for viewer in (place.viewer, other)
+    ]
+
+    assert len({each.object_key for each in done}) == 2
 
 
 async def test_a_stranger_and_a_reader_store_nothing(platform: Platform) -> None:
