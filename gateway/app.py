@@ -38,7 +38,7 @@ logger = logging.getLogger("headwater.gateway")
 
 OPERATION_HEADER = "x-headwater-operation"
 EXPLAIN = "/gateway/explain"
-OPENAPI = "/gateway/openapi/"
+OPENAPI = "/gateway/openapi"
 QUERY_CHARS_MAX = 16 * 1024
 QUERY_FIELDS_MAX = 100
 
@@ -124,11 +124,11 @@ class Gateway:
             asked = dict(parse_qsl(query[:QUERY_CHARS_MAX], keep_blank_values=True))
             status, body = await explain(self, asked, self._sdl)
             return _json(status, body)
-        if path.startswith(OPENAPI):
-            name = path.removeprefix(OPENAPI).removesuffix(".json")
-            for dialect in self.dialects:
-                if dialect.name == name:
-                    return _json(200, document(dialect, self._public_url))
+        if path == OPENAPI:
+            return _json(200, {"documents": [_listed(each) for each in self.dialects]})
+        for dialect in self.dialects:
+            if path == _listed(dialect)["url"]:
+                return _json(200, document(dialect, self._public_url))
         if path.startswith(LINKS) and (linked := self._links.open(path)) is not None:
             inner, _, inner_query = linked.path.partition("?")
             return await self._serve("GET", inner, inner_query, headers, receive, linked.credential)
@@ -240,6 +240,11 @@ class Gateway:
         """Whose errors a path has: the dialect with the longest root."""
         found = [(len(root), dialect) for root, dialect in self._roots if path.startswith(root)]
         return max(found, key=lambda each: each[0])[1] if found else None
+
+
+def _listed(dialect: Dialect) -> Mapping[str, str]:
+    """A dialect in the list of documents."""
+    return {"name": dialect.name, "title": dialect.title, "url": f"{OPENAPI}/{dialect.name}.json"}
 
 
 def fill(call: Call, body: requests.Body) -> None:

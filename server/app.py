@@ -19,7 +19,7 @@ from graph import schema
 from graph.http import GraphQLEndpoint
 from graph.sockets import Sockets
 from models import database, migrate
-from server import files, gateway, graphiql, health
+from server import files, gateway, health, pages
 from server.auth import ContextFactory
 from server.embedded import EmbeddedWorker
 from server.middleware import layers
@@ -41,7 +41,7 @@ def create_app(settings: Settings, *, embedded: bool) -> Starlette:
         schema.build(suggestions=settings.effective_introspection),
         ContextFactory(platform),
         settings,
-        page=graphiql.page,
+        page=pages.graphiql.page,
     )
     sockets = Sockets(endpoint.engine, hub, ContextFactory(platform).of, settings)
     dialects = gateway.build(settings, gateway.InProcess(endpoint.engine, ContextFactory(platform)))
@@ -73,6 +73,7 @@ def create_app(settings: Settings, *, embedded: bool) -> Starlette:
         routes=[
             Route("/graphql", endpoint),
             WebSocketRoute("/graphql", sockets),
+            *pages.docs_routes(),
             gateway.GatewayRoute(dialects),
             *_routes(platform),
         ],
@@ -107,7 +108,7 @@ def _routes(platform: Platform) -> list[BaseRoute]:
     readiness = health.Readiness({"database": database_answers, "storage": storage_answers})
     return [
         Route("/", home),
-        *graphiql.routes(),
+        *pages.graphiql.routes(),
         *files.routes(platform),
         *health.routes(readiness),
     ]

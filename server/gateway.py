@@ -27,7 +27,7 @@ from graph.operations import Answer as Refused
 from graph.operations import Engine, Request
 from graph.schema import export
 from graph.serialized import dumps
-from server import health
+from server import health, pages
 from server.auth import ContextFactory
 from server.middleware import layers
 
@@ -133,7 +133,11 @@ def create_gateway(settings: Settings, graphql_url: str) -> Starlette:
         await remote.aclose()
 
     return Starlette(
-        routes=[GatewayRoute(gateway), *health.routes(health.Readiness({"graphql": answers}))],
+        routes=[
+            *pages.docs_routes(),
+            GatewayRoute(gateway),
+            *health.routes(health.Readiness({"graphql": answers})),
+        ],
         middleware=layers(settings),
         lifespan=lifespan,
     )
