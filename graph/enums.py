@@ -28,6 +28,7 @@ __all__ = [
     "DriftPolicy",
     "JobKind",
     "JobStatus",
+    "NullsOrder",
     "Role",
     "ScriptContract",
     "SnapshotStatus",
@@ -56,7 +57,20 @@ class Direction(StrEnum):
     DESC = "desc"
 
 
+class NullsOrder(StrEnum):
+    """Where a list has what has no value."""
+
+    FIRST = "first"
+    LAST = "last"
+
+
 expose(Direction, "The direction of a list.", ASC="Smallest first.", DESC="Largest first.")
+expose(
+    NullsOrder,
+    "Where a list has what has no value in the column it is sorted by.",
+    FIRST="Before all that has one.",
+    LAST="After all that has one.",
+)
 expose(
     Role,
     "What a member of a team may do; each role includes the ones before it.",

@@ -64,6 +64,7 @@ Offset = Annotated[
         "on with `after` costs the same at any depth, this does not."
     ),
 ]
+ORDERS_MAX = 5
 _T = TypeVar("_T")
 Which = Annotated[_T | None, strawberry.argument(description="Which of them; all when left out.")]
 OldestFirst = Annotated[
@@ -204,10 +205,8 @@ class Sort:
 
     @classmethod
     def by(cls, list_name: str, column: str, direction: Direction | None) -> Sort:
-        """Sort by one column that is never null, then by key; without a direction, smallest first."""
-        direction = direction or Direction.ASC
-        columns = (column,) if column == "id" else (column, "id")
-        return cls(f"{list_name}:{column}:{direction}", Order(columns, direction is Direction.DESC))
+        """Sort by one column, then by key; without a direction, smallest first."""
+        return cls.of(list_name, [Key(column, direction is Direction.DESC)])
 
     @classmethod
     def of(cls, list_name: str, keys: Sequence[Key]) -> Sort:
@@ -215,11 +214,8 @@ class Sort:
         columns: dict[str, Key] = {}
         for key in keys:
             columns.setdefault(key.column, key)
-            if key.column == "id":
-                break  # there are no ties for what follows
-        else:
-            columns["id"] = Key("id", keys[-1].descending)
         name = ",".join(map(_name, columns.values()))
+        columns.setdefault("id", Key("id", keys[-1].descending))
         return cls(f"{list_name}:{name}", Order(tuple(columns.values())))
 
     def picks(self) -> tuple[Pick, ...]:

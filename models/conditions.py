@@ -55,7 +55,7 @@ class Order:
 
 @lru_cache(maxsize=1024)
 def _keys(order: Order) -> tuple[Key, ...]:
-    keys = (Key(each) if isinstance(each, str) else each for each in order.columns)
+    keys = [Key(each) if isinstance(each, str) else each for each in order.columns]
     return tuple(
         Key(
             key.column,

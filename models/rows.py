@@ -237,7 +237,13 @@ async def _run(model: type[Model], text: str, statement: Statement) -> Sequence[
 
 @lru_cache(maxsize=4096)
 def _list(model: type[Model], picks: tuple[Pick, ...], prefix: str = "") -> str:
-    return ", ".join(column_of(model, pick.column, prefix) for pick in picks)
+    return ", ".join(_output(model, pick.column, prefix) for pick in picks)
+
+
+def _output(model: type[Model], name: str, prefix: str) -> str:
+    # A subquery would go by its own column's name, which ORDER BY would take for the table's.
+    column = column_of(model, name, prefix)
+    return f'{column} AS "{name}"' if "." in name else column
 
 
 def _limit(statement: Statement, limit: int, offset: int) -> str:

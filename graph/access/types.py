@@ -12,6 +12,7 @@ import models
 from graph.context import Info, load
 from graph.enums import Role
 from graph.fields import Node, column, link, node, returns
+from graph.filters import clean
 from graph.pages import (
     After,
     Before,
@@ -32,10 +33,10 @@ from graph.projects.filters import (
     project_sort,
 )
 from graph.projects.types import Project
-from graph.scalars import DateTime
+from graph.scalars import BigInt, DateTime
 from graph.selection import Selection, read, shape_of
 from models import rows
-from models.rows import IsNull, Order, Pick, Row
+from models.rows import Condition, Eq, IsNull, Order, Pick, Row, Within
 from services.access import visible
 
 MEMBERS_MAX = 1000  # members of a team, or teams of a user, that are shown
@@ -51,6 +52,7 @@ class ApiToken(Node):
 
     model: ClassVar[type[models.ApiToken]] = models.ApiToken
 
+    pk: BigInt = column("The token's integer key.", reads=Pick("pk", "id"))
     name: str = column("What its owner calls it.")
     prefix: str = column("The first characters of its secret, to recognise it by.")
     role: Role = column("The most that it may do, whatever its owner may.")
@@ -80,6 +82,7 @@ class User(Node):
 
     model: ClassVar[type[models.User]] = models.User
 
+    pk: BigInt = column("The user's integer key.", reads=Pick("pk", "id"))
     username: str = column("The name that is unique on this server.")
     email: str | None = column("The e-mail address, where one is known.")
     created_at: DateTime = column("When the user was made.")
@@ -109,7 +112,9 @@ class Team(Node):
 
     model: ClassVar[type[models.Team]] = models.Team
 
+    pk: BigInt = column("The team's integer key.", reads=Pick("pk", "id"))
     name: str = column("What people call it.")
+    creator: User | None = link("Who made it; null where that user is gone.", "creator_id")
     created_at: DateTime = column("When it was made.")
 
     @returns(list[Membership])
@@ -117,6 +122,20 @@ class Team(Node):
     def members(parent: strawberry.Parent[Any], info: Info) -> Awaitable[Sequence[Row]]:
         """Its members and their roles, in the order of joining."""
         return load(info, parent.pk, partial(_memberships, info, "team_id"))
+
+    @returns(Membership | None)
+    @staticmethod
+    async def member(
+        parent: strawberry.Parent[Any],
+        info: Info,
+        username: Annotated[str, strawberry.argument(description="The user's name.")],
+    ) -> Row | None:
+        """One member and the role; null for a user who is not in the team."""
+        of_user = Within("user_id", models.User, (Eq("username", clean(username, "username")),))
+        found = await load(
+            info, parent.pk, partial(_memberships, info, "team_id", conditions=(of_user,))
+        )
+        return found[0] if found else None
 
     @returns(Connection[Project])
     @staticmethod
@@ -132,7 +151,7 @@ class Team(Node):
             ProjectFilter | None,
             strawberry.argument(description="Which of them; the active ones when left out."),
         ] = None,
-        order_by: OldestFirst[ProjectOrder] = None,
+        order_by: OldestFirst[list[ProjectOrder]] = None,
     ) -> Awaitable[PageRow]:
         """Its projects."""
         viewer = info.context.actor(info)
@@ -150,7 +169,9 @@ class Team(Node):
         return page_below(info, listing, parent.pk)
 
 
-async def _memberships(info: Info, parent: str, parents: Sequence[int]) -> Mapping[int, list[Row]]:
+async def _memberships(
+    info: Info, parent: str, parents: Sequence[int], *, conditions: tuple[Condition, ...] = ()
+) -> Mapping[int, list[Row]]:
     viewer = info.context.actor(info)
 
     def fetch(picks: Sequence[Pick]) -> Awaitable[list[list[Any]]]:
@@ -158,6 +179,7 @@ async def _memberships(info: Info, parent: str, parents: Sequence[int]) -> Mappi
             models.Membership,
             picks,
             *visible(viewer, models.Membership),
+            *conditions,
             parent=parent,
             parents=parents,
             order=Order(("id",)),

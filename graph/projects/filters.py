@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import strawberry
 
-from graph.enums import Direction, expose
+from base.errors import InvalidInput
+from graph.enums import Direction, NullsOrder, expose
 from graph.filters import (
     Counted,
     DateTimeFilter,
@@ -19,10 +21,10 @@ from graph.filters import (
     text_is,
     time_is,
 )
-from graph.pages import Sort
+from graph.pages import ORDERS_MAX, Sort
 from graph.scalars import DateTime
 from models import Team, User
-from models.rows import AllOf, AnyOf, Condition, IsNull, Not, Within
+from models.rows import AllOf, AnyOf, Condition, IsNull, Key, Not, Within
 
 
 class ProjectOrderField(StrEnum):
@@ -30,6 +32,12 @@ class ProjectOrderField(StrEnum):
 
     CREATED_AT = "created_at"
     NAME = "name"
+    PK = "id"
+    DELETED_AT = "deleted_at"
+    TEAM = "team_id"
+    TEAM_NAME = "team.name"
+    CREATOR = "creator_id"
+    CREATOR_USERNAME = "creator.username"
 
 
 expose(
@@ -37,16 +45,29 @@ expose(
     "What projects can be sorted by.",
     CREATED_AT="When they were made.",
     NAME="Their names.",
+    PK="Their integer keys.",
+    DELETED_AT="When they were soft-deleted; null for the active ones.",
+    TEAM="The integer keys of their teams.",
+    TEAM_NAME="The names of their teams.",
+    CREATOR="The integer keys of those who made them; null where nobody is named.",
+    CREATOR_USERNAME="The usernames of those who made them; null where nobody is named.",
 )
 
 
-@strawberry.input(description="The order of a list of projects; ties are in the order of making.")
+@strawberry.input(
+    description="The order of a list of projects. Ties are sorted by what comes next in `orderBy`, at last by integer "
+    "key, in the direction of the last one given."
+)
 class ProjectOrder:
     """An order of projects."""
 
     field: ProjectOrderField = strawberry.field(description="What to sort by.")
     direction: Direction | None = strawberry.field(
         default=Direction.ASC, description="Which end comes first."
+    )
+    nulls: NullsOrder | None = strawberry.field(
+        default=None,
+        description="Where those without a value are: when left out, last if ASC, first if DESC.",
     )
 
 
@@ -193,8 +214,15 @@ def _creator_is(filter: UserFilter | None, field: str) -> list[Condition]:
     return [*conditions, Within("creator_id", User, tuple(user))] if user else conditions
 
 
-def project_sort(order: ProjectOrder | None) -> Sort:
+def project_sort(orders: Sequence[ProjectOrder] | None) -> Sort:
     """The order that is asked for; by default the order of making."""
-    if order is None:
+    if not orders:
         return Sort.by("projects", "created_at", Direction.ASC)
-    return Sort.by("projects", order.field, order.direction)
+    if len(orders) > ORDERS_MAX:
+        raise InvalidInput(f"`orderBy` takes up to {ORDERS_MAX} orders.", field="orderBy")
+    return Sort.of("projects", [_key(order) for order in orders])
+
+
+def _key(order: ProjectOrder) -> Key:
+    nulls_first = None if order.nulls is None else order.nulls is NullsOrder.FIRST
+    return Key(order.field, order.direction is Direction.DESC, nulls_first)

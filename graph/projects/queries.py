@@ -58,7 +58,7 @@ class ProjectQueries:
             ProjectFilter | None,
             strawberry.argument(description="Which of them; the active ones when left out."),
         ] = None,
-        order_by: OldestFirst[ProjectOrder] = None,
+        order_by: OldestFirst[list[ProjectOrder]] = None,
     ) -> PageRow:
         """The projects of your teams."""
         scope = visible(info.context.actor(info), models.Project, deleted=True)

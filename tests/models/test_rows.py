@@ -1,6 +1,7 @@
 """Reading without model instances: the same rows on both databases, and no text of ours in the SQL."""
 
 import asyncio
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from models.rows import (
     Has,
     In,
     IsNull,
+    Key,
     KeyIs,
     Not,
     Order,
@@ -201,6 +203,49 @@ async def test_beyond_goes_on_after_ties_and_microseconds(*, descending: bool) -
     ids = [row.id for row in whole]
     assert ids == sorted(ids, reverse=descending)
     assert seen == [ids[index + 1 :] for index in range(5)]
+
+
+async def test_beyond_goes_on_after_nulls_wherever_they_are_and_in_mixed_directions() -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    for index in range(7):
+        deleted = moment + timedelta(seconds=index % 2) if index % 3 else None
+        await factories.make_project(name=f"{index % 2}", deleted_at=deleted)
+
+    for first, mixed, whole in itertools.product((None, False, True), (False, True), (False, True)):
+        keys = (Key("deleted_at", mixed, first), Key("name", not mixed), "id")
+        order = Order(keys, descending=whole)
+        found = await rows.select(Project, ("id", "deleted_at", "name"), order=order)
+        nulls = [row.deleted_at is None for row in found]
+        assert nulls == sorted(nulls, reverse=(mixed if first is None else first) is not whole)
+        for index, row in enumerate(found):
+            beyond = Beyond(order, (row.deleted_at, row.name, row.id))
+            after = await rows.select(Project, ("id",), beyond, order=order)
+            assert [each.id for each in after] == [each.id for each in found[index + 1 :]]
+
+
+async def test_a_column_of_the_row_that_is_referred_to_is_read_sorted_and_gone_on_from() -> None:
+    user = await factories.make_user("ada")
+    for name, creator in (("b", None), ("a", user), ("c", None)):
+        team = await factories.make_team(name)
+        await factories.make_project(team, name="same", creator=creator)
+    order = Order(("team.name", "name", "id"))
+    columns = (
+        Pick("team", "team.name"),
+        Pick("made", "team.created_at"),
+        "name",
+        Pick("by", "creator.username"),
+    )
+
+    found = await rows.select(Project, columns, order=order)
+    after = await rows.select(Project, columns, Beyond(order, ("a", "same", 0)), order=order)
+
+    assert [(row.team, row.name, row.by) for row in found] == [
+        ("a", "same", "ada"), ("b", "same", None), ("c", "same", None),
+    ]  # fmt: skip
+    assert [row.team for row in after] == ["a", "b", "c"]
+    assert all(row.made.utcoffset() == timedelta(0) for row in found)
+    with pytest.raises(KeyError):
+        await rows.select(Project, ("team.nonsense",))
 
 
 async def test_top_columns_gives_the_first_rows_below_each_parent_in_order() -> None:
