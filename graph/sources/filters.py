@@ -59,6 +59,10 @@ class DataSourceFilter:
     status: list[DataSourceStatus] | None = strawberry.field(
         default=None, description="Data sources in one of these states."
     )
+    kind: list[str] | None = strawberry.field(
+        default=None,
+        description="Data sources of these connectors, such as `csv` or `postgresql`: `connection { kind }`.",
+    )
     name: StringFilter | None = strawberry.field(default=None, description="By their name.")
     scope: str | None = strawberry.field(
         default=None, description="Data sources with exactly this scope."
@@ -75,9 +79,14 @@ def source_conditions(filter: DataSourceFilter | None) -> list[Condition]:
         *key_is("dataset_id", "dataset", filter.dataset_id),
         *one_of("type", filter.type, "filter.type"),
         *one_of("status", filter.status, "filter.status"),
+        *one_of("kind", _cleaned(filter.kind), "filter.kind"),
         *text_is("name", filter.name, "filter.name"),
         *([] if scope is None else [Eq("scope", clean(scope, "filter.scope"))]),
     ]
+
+
+def _cleaned(kinds: list[str] | None) -> list[str] | None:
+    return None if kinds is None else [clean(kind, "filter.kind") for kind in kinds]
 
 
 def source_sort(order: DataSourceOrder | None) -> Sort:

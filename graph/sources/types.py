@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
+import orjson
 import strawberry
 
 import models
@@ -85,6 +86,26 @@ def _is_there(_sealed: str) -> bool:
     return True  # the sealed text itself goes no further
 
 
+class _Original(NamedTuple):
+    """A source's file as it was brought or fetched."""
+
+    object_key: str
+    file_name: str | None
+
+
+def _original(settings: str | bytes) -> _Original | None:
+    read = orjson.loads(settings)
+    key = read.get("object_key")
+    return _Original(key, read.get("file_name")) if key else None
+
+
+def _file_name(original: _Original | None) -> str | None:
+    return original.file_name if original else None
+
+
+_ORIGINAL = Pick("original", "settings", _original)
+
+
 @node
 @strawberry.type(
     description="A file or database that a project reads. Its data is a chain of immutable snapshots, one a sync."
@@ -109,6 +130,11 @@ class DataSource(Node):
         "kind",
         Pick("settings", "settings", json_text),
         Pick("has_secret", "secrets", _is_there),
+    )
+    file_name: str | None = derived(
+        "The name of its stored file, which the format ORIGINAL of `presignDataSource` gives; null where it has none.",
+        _file_name,
+        _ORIGINAL,
     )
     metadata: JSON = column("Whatever its owner noted about it.")
     scope: str = column("A free label that lists can be filtered by; `user` unless told otherwise.")
@@ -144,6 +170,13 @@ class DataSource(Node):
         "derived_snapshot_id",
         scoped=True,
     )
+
+    @returns(BigInt | None, _ORIGINAL)
+    @staticmethod
+    def file_bytes(parent: strawberry.Parent[Any], info: Info) -> Awaitable[int | None] | None:
+        """The size in bytes of its stored file; null where it has none."""
+        original: _Original | None = parent.original
+        return None if original is None else load(info, original.object_key, _sizes)
 
     @returns(list[Table], _CURRENT)
     @staticmethod
@@ -242,6 +275,13 @@ class DataSource(Node):
             Schedule, OLDEST_SCHEDULES_FIRST, window(first, after), (), "data_source_id"
         )
         return page_below(info, listing, parent.pk)
+
+
+async def _sizes(keys: Sequence[str]) -> Mapping[str, int]:
+    """The sizes of stored files, by object key."""
+    asked = In("object_key", sorted(set(keys)))
+    found = await rows.select(models.Upload, ("object_key", "size_bytes"), asked)
+    return {upload.object_key: upload.size_bytes for upload in found}
 
 
 def _tables_of(info: Info, source: Row) -> Awaitable[Sequence[TableRow]]:

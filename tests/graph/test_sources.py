@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from models import DataSource
+from models import DataSource, Upload
+from models.database import Database
 from services.platform import Platform
-from tests.graph.asking import Asker
+from tests.graph.asking import Asker, statements
 from tests.graph.test_mutations import do, document, postgres, refusal
 from tests.services.places import Place, everything, put_upload
 from tests.services.test_selections import selected
@@ -179,3 +180,60 @@ async def test_a_test_shows_what_there_is_to_connect(
     rows = document("testConnection", "tables { rows { rows } }")
     assert await asker.code(rows, input=told) == ("CONFLICT", None)
     assert await everything() == before
+
+
+async def test_a_source_tells_name_and_size_of_its_stored_file(
+    platform: Platform, asker: Asker, place: Place, database: Database
+) -> None:
+    query = "{ dataSources { nodes { fileName fileBytes } } }"
+
+    async def shown() -> tuple[list[tuple[str | None, int | None]], int]:
+        async with statements(database) as sent:
+            nodes = (await asker.data(query))["dataSources"]["nodes"]
+        return [(node["fileName"], node["fileBytes"]) for node in nodes], len(sent)
+
+    async def connected(*connections: dict[str, Any]) -> None:
+        told = [{"name": "s", "connection": connection} for connection in connections]
+        await do(
+            asker, "connectDataSources", "jobs { id }",
+            projectId=place.project_id, sources=told, sync=False,
+        )  # fmt: skip
+
+    async def file(name: str, size: int) -> dict[str, Any]:
+        upload = await put_upload(platform, place.project, name, b"x" * size)
+        return {"objectKey": upload.object_key}
+
+    shop = {"database": {"engine": "SQLITE", **await file("shop.db", 20)}}
+    url = {"file": {"url": "https://data.example.com/rain.csv"}}
+    await connected({"file": await file("rain.csv", 10)}, {"file": {}}, url, postgres(), shop)
+
+    found, count = await shown()
+
+    assert found == [("rain.csv", 10), (None, None), (None, None), (None, None), ("shop.db", 20)]
+    await connected(*[{"file": await file(f"{index}.csv", index)} for index in range(1, 5)])
+    await Upload.filter(file_name="4.csv").delete()
+    assert await shown() == (
+        [*found, ("1.csv", 1), ("2.csv", 2), ("3.csv", 3), ("4.csv", None)], count,
+    )  # fmt: skip
+
+
+async def test_sources_are_found_by_their_connectors(asker: Asker, place: Place) -> None:
+    connections: list[dict[str, Any]] = [
+        postgres(), {"api": {"baseUrl": "https://api.example.com"}}, {"file": {}},
+    ]  # fmt: skip
+    sources = [{"name": "s", "connection": connection} for connection in connections]
+    await do(
+        asker, "connectDataSources", "jobs { id }",
+        projectId=place.project_id, sources=sources, sync=False,
+    )  # fmt: skip
+    query = """query ($kind: [String!]) {
+      dataSources(filter: {kind: $kind}) { nodes { connection { kind } } } }"""
+
+    async def found(*kinds: str) -> list[str]:
+        nodes = (await asker.data(query, kind=kinds))["dataSources"]["nodes"]
+        return [node["connection"]["kind"] for node in nodes]
+
+    assert await found("postgresql", "file", "csv", "Rest") == ["postgresql", "file"]
+    assert await found() == []
+    assert await asker.code(query, kind=["csv", "\x00"]) == ("INVALID_INPUT", "filter.kind")
+    assert await asker.code(query, kind=["csv"] * 201) == ("INVALID_INPUT", "filter.kind")
