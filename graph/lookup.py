@@ -11,8 +11,9 @@ import strawberry
 from base.ids import key_of, parse_id
 from graph.context import Info
 from graph.fields import NODES
-from graph.selection import Selection, Shape, by_keys, shape_of
-from models.rows import Row
+from graph.selection import Selection, Shape, by_keys, read, shape_of
+from models import rows
+from models.rows import Condition, Pick, Row
 from services.access import Viewer, visible
 
 # Of one type. `node` finds any type, so it takes public ids only: `PublicId`.
@@ -35,6 +36,18 @@ async def find_one(info: Info, graph_type: type, public_id: str) -> Row | None:
     return found.get(key)
 
 
+async def find_where(info: Info, graph_type: type, *conditions: Condition) -> Row | None:
+    """The row of this type that meets the conditions, which are of something unique; None for a hidden one."""
+    viewer, shape = info.context.actor(info), shape_of(graph_type)
+    scope = visible(viewer, shape.model)
+
+    async def query(picks: Sequence[Pick]) -> list[list[Any]]:
+        return await rows.select_columns(shape.model, picks, *conditions, *scope)
+
+    found = await read(viewer, shape, Selection.of(info), query)
+    return found[0] if found else None
+
+
 async def find_nodes(info: Info, ids: Sequence[str]) -> list[Row | None]:
     """The rows of any types with these ids, in order; one statement a type."""
     viewer = info.context.actor(info)
@@ -48,8 +61,8 @@ async def find_nodes(info: Info, ids: Sequence[str]) -> list[Row | None]:
     for kind, keys in wanted.items():
         shape = shapes[kind]
         selection = Selection.of(info, shape.definition.name)
-        rows = await _visible(viewer, shape, keys, selection)
-        found.update({(kind, key): row for key, row in rows.items()})
+        there = await _visible(viewer, shape, keys, selection)
+        found.update({(kind, key): row for key, row in there.items()})
     return [found.get(each) for each in parsed]
 
 

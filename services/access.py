@@ -33,7 +33,7 @@ from models import (
     User,
     rows,
 )
-from models.rows import AnyOf, Condition, Eq, In, IsNull, Within
+from models.rows import AnyOf, Condition, Eq, In, IsNull, Order, Within
 
 M = TypeVar("M", bound=Model)
 
@@ -141,6 +141,20 @@ async def find(
     if row is None:  # removed for good a moment ago
         raise missing
     return row
+
+
+async def default_project(viewer: Viewer) -> int | None:
+    """The key of the project that is meant where a request names none; None where there is none.
+
+    The one that the token is held to, else the oldest active one of the viewer's memberships; that staff reach every
+    team does not count here.
+    """
+    conditions = visible(viewer, Project)
+    if viewer.project_id is None:
+        conditions.append(In("team_id", sorted(viewer.teams)))
+    oldest = Order(("created_at", "id"))
+    found = await rows.select(Project, ("id",), *conditions, order=oldest, limit=1)
+    return found[0].id if found else None
 
 
 @dataclass(frozen=True, slots=True)

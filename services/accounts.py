@@ -11,6 +11,8 @@ from models import Membership, Role, Team, User
 from models.database import transaction
 from services import access, values
 from services.access import Viewer, find
+from services.idempotency import Result, once
+from services.platform import Platform
 
 FIRST_USER = "admin"
 USERNAME_CHARS_MAX = 150
@@ -48,14 +50,38 @@ async def refreshed(viewer: Viewer) -> Viewer:
     return replace(viewer, teams=teams)
 
 
-async def create_team(viewer: Viewer, name: str) -> int:
-    """Make a team with the viewer as its admin; its key."""
+async def create_team(
+    platform: Platform, viewer: Viewer, name: str, idempotency_key: str | None = None
+) -> int:
+    """Make a team with the viewer as its admin; its key. Repeated with the same idempotency key, the first one's."""
     refuse_held(viewer, "make a team")
-    name = values.name(name, "input.name")
-    async with transaction():
+
+    async def prepare() -> str:
+        return values.name(name, "input.name")
+
+    async def commit(name: str) -> Result:
         team = await Team.create(name=name, creator_id=viewer.user_id)
         await Membership.create(team=team, user_id=viewer.user_id, role=Role.ADMIN)
+        return {"team": team.id}
+
+    done = await once(
+        platform,
+        viewer,
+        "createTeam",
+        idempotency_key,
+        {"name": name},
+        prepare=prepare,
+        commit=commit,
+    )
     access.forget()
+    return int(done["team"])
+
+
+async def update_team(viewer: Viewer, team_id: str, name: str) -> int:
+    """Rename a team; its key."""
+    refuse_held(viewer, "change a team")
+    team = await find(viewer, Team, team_id, field="input.id")
+    await Team.filter(id=team.id).update(name=values.name(name, "input.name"))
     team_pk: int = team.id
     return team_pk
 

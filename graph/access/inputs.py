@@ -13,6 +13,18 @@ class CreateTeamInput:
     """For `createTeam`."""
 
     name: str = strawberry.field(description="What people call it; up to 200 characters.")
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="Makes the request safe to repeat for a day: the same key and input give the same answer.",
+    )
+
+
+@strawberry.input(description="A new name for a team.")
+class UpdateTeamInput:
+    """For `updateTeam`."""
+
+    id: strawberry.ID = strawberry.field(description="The team.")
+    name: str = strawberry.field(description="What people call it; up to 200 characters.")
 
 
 @strawberry.input(description="A user's place in a team.")

@@ -13,6 +13,7 @@ from graph.access.inputs import (
     CreateTeamInput,
     RevokeApiTokenInput,
     SetTeamMemberInput,
+    UpdateTeamInput,
 )
 from graph.access.types import ApiToken, Team
 from graph.context import Info
@@ -59,8 +60,19 @@ class AccessMutations:
     ) -> TeamPayload:
         """Make a team, with you as its admin."""
         viewer = info.context.actor(info)
-        pk = await accounts.create_team(viewer, input.name)
+        platform = info.context.platform
+        pk = await accounts.create_team(platform, viewer, input.name, input.idempotency_key)
         info.context.viewer = await accounts.refreshed(viewer)
+        return TeamPayload(pk=pk)
+
+    @mutation(needs=Role.ADMIN)
+    @staticmethod
+    async def update_team(
+        info: Info,
+        input: Annotated[UpdateTeamInput, strawberry.argument(description="Which, and its name.")],
+    ) -> TeamPayload:
+        """Rename a team."""
+        pk = await accounts.update_team(info.context.actor(info), input.id, input.name)
         return TeamPayload(pk=pk)
 
     @mutation(needs=Role.ADMIN)

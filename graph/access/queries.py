@@ -12,15 +12,18 @@ import strawberry
 import connectors
 from base import isolation
 from base.errors import InvalidInput
-from graph.access.types import Team, User
+from graph.access.types import ApiToken, Team, User
 from graph.context import Info
 from graph.fields import ANYONE, SIGNED_IN, Node, query
-from graph.lookup import Id, PublicId, find_nodes, find_one
+from graph.filters import clean
+from graph.lookup import Id, PublicId, find_nodes, find_one, find_where
 from graph.pages import PAGE_ROWS, PAGE_ROWS_MAX
+from graph.projects.types import Project
 from graph.scalars import JSON
 from graph.selection import Selection, by_keys, shape_of
 from models import Role
-from models.rows import Row
+from models.rows import Eq, Row
+from services import access
 
 NODES_MAX = 200
 
@@ -56,6 +59,24 @@ class AccessQueries:
         viewer = info.context.actor(info)
         found = await by_keys(viewer, shape_of(User), [viewer.user_id], Selection.of(info))
         return found.get(viewer.user_id)
+
+    @query(needs=SIGNED_IN, returns=ApiToken | None)
+    @staticmethod
+    async def viewer_token(info: Info) -> Row | None:
+        """The API token that this request carries, or that its session was made with."""
+        key = info.context.actor(info).token_id
+        return None if key is None else await find_one(info, ApiToken, str(key))
+
+    @query(needs=Role.READ, returns=Project | None)
+    @staticmethod
+    async def default_project(info: Info) -> Row | None:
+        """The project that is meant where a request names none.
+
+        It is the one that the token is held to, else the oldest active one of the teams that you are a member of.
+        Null where there is none.
+        """
+        key = await access.default_project(info.context.actor(info))
+        return None if key is None else await find_one(info, Project, str(key))
 
     @query(needs=ANYONE)
     @staticmethod
@@ -101,6 +122,25 @@ class AccessQueries:
     async def team(info: Info, id: Id) -> Row | None:
         """A team by its id; null for one that does not exist or is not yours."""
         return await find_one(info, Team, id)
+
+    @query(needs=Role.READ, returns=User | None)
+    @staticmethod
+    async def user(
+        info: Info,
+        id: Annotated[
+            strawberry.ID | None,
+            strawberry.argument(description="The public id, or the integer key `pk`."),
+        ] = None,
+        username: Annotated[
+            str | None, strawberry.argument(description="The user's name, exactly.")
+        ] = None,
+    ) -> Row | None:
+        """You or a member of your teams, by id or by name; null for everybody else."""
+        if id is not None and username is None:
+            return await find_one(info, User, id)
+        if username is not None and id is None:
+            return await find_where(info, User, Eq("username", clean(username, "username")))
+        raise InvalidInput("Say either `id` or `username`.", field="username")
 
 
 def _camel(name: str) -> str:

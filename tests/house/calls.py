@@ -14,10 +14,13 @@ ANONYMOUS, SIGNED_IN, STAFF = Permission.ANYONE, Permission.SIGNED_IN, Permissio
 # What each root field needs. A change here is a change of who may do what.
 NEEDED: dict[str, Needs] = {
     "viewer": SIGNED_IN,
+    "viewerToken": SIGNED_IN,
+    "defaultProject": Role.READ,
     "serverInfo": ANONYMOUS,
     "node": SIGNED_IN,
     "nodes": SIGNED_IN,
     "team": Role.READ,
+    "user": Role.READ,
     "project": Role.READ,
     "projects": Role.READ,
     "dataset": Role.READ,
@@ -30,6 +33,7 @@ NEEDED: dict[str, Needs] = {
     "job": Role.READ,
     "jobs": Role.READ,
     "createTeam": Role.ADMIN,
+    "updateTeam": Role.ADMIN,
     "setTeamMember": Role.ADMIN,
     "createApiToken": SIGNED_IN,
     "revokeApiToken": SIGNED_IN,
@@ -74,6 +78,7 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
         "ids": [w.project, w.datasource, w.job, w.script, w.snapshot, w.token, w.team]
     },
     "team": lambda w: {"id": w.team},
+    "user": lambda w: {"id": w.user},
     "project": lambda w: {"id": w.project},
     "projects": lambda w: {"filter": {"teamId": w.team}},
     "dataset": lambda w: {"id": w.dataset},
@@ -84,6 +89,7 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     "script": lambda w: {"id": w.script},
     "job": lambda w: {"id": w.job},
     "jobs": lambda w: {"filter": {"projectId": w.project, "dataSourceId": w.datasource}},
+    "updateTeam": lambda w: {"input": {"id": w.team, "name": "t"}},
     "setTeamMember": lambda w: {
         "input": {"teamId": w.team, "username": w.viewer.username, "role": "ADMIN"}
     },
@@ -190,5 +196,5 @@ KIND_OF_ID = {
 # Queries of what lies between two objects: without one of them they are refused as a mutation is.
 REFUSING_QUERIES = {"snapshotDiff"}
 
-# What a token that is held to a project still sees: its team, its user's tokens, itself.
-BESIDE_PROJECTS = {"node", "nodes", "team", "projects", "revokeApiToken"}
+# What a token that is held to a project still sees: its team and who is in it, its user's tokens.
+BESIDE_PROJECTS = {"node", "nodes", "team", "user", "projects", "revokeApiToken"}

@@ -49,14 +49,16 @@ ROOTS = (CORE.query_type, CORE.mutation_type, CORE.subscription_type)
 SUBSCRIPTIONS = CORE.subscription_type.fields  # called by who must not in tests/graph/test_live.py
 
 
-def ids_in(name: str, value: GraphQLArgument | GraphQLInputField) -> Iterator[str]:
-    """The positions of ids in an argument."""
+def ids_in(
+    name: str, value: GraphQLArgument | GraphQLInputField, above: frozenset[str] = frozenset()
+) -> Iterator[str]:
+    """The positions of ids in an argument; of a filter that holds filters, those of the outer one."""
     kind = get_named_type(value.type)
     if kind.name == "ID":
         yield name
-    elif isinstance(kind, GraphQLInputObjectType):
+    elif isinstance(kind, GraphQLInputObjectType) and kind.name not in above:
         for inner, field in kind.fields.items():
-            yield from ids_in(f"{name}.{inner}", field)
+            yield from ids_in(f"{name}.{inner}", field, above | {kind.name})
 
 
 def positions(field: GraphQLField) -> list[str]:

@@ -9,6 +9,7 @@ from base.ids import public_id
 from models import Membership, Role, Team, User
 from services import accounts
 from services.access import Viewer
+from services.platform import Platform
 from tests import factories
 from tests.services.places import make_place, refused
 
@@ -25,7 +26,7 @@ async def test_a_new_user_has_a_personal_team() -> None:
 
     (membership,) = await Membership.all().prefetch_related("team", "user")
     assert (membership.user.id, membership.role) == (user.id, Role.ADMIN)
-    assert membership.team.name == "ada's team"
+    assert (membership.team.name, membership.team.creator_id) == ("ada's team", user.id)  # type: ignore[attr-defined]
     assert user.is_staff is False
 
 
@@ -37,29 +38,72 @@ async def test_the_first_user_is_staff_and_made_once() -> None:
     assert (await User.all().count(), await Team.all().count()) == (1, 1)
 
 
-async def test_who_makes_a_team_is_its_admin() -> None:
+async def test_who_makes_a_team_is_its_admin_and_creator(platform: Platform) -> None:
     viewer = (await factories.make_viewer(role=None)).acting(Role.ADMIN)
 
-    pk = await accounts.create_team(viewer, "  Rivers ")
+    pk = await accounts.create_team(platform, viewer, "  Rivers ")
 
     team = await Team.get(id=pk)
-    assert team.name == "Rivers"
+    assert (team.name, team.creator_id) == ("Rivers", viewer.user_id)  # type: ignore[attr-defined]
     assert await roles(team) == {viewer.username: Role.ADMIN}
 
 
-async def test_a_team_needs_a_name() -> None:
+async def test_a_team_is_made_once_for_its_key(platform: Platform) -> None:
+    viewer = (await factories.make_viewer(role=None)).acting(Role.ADMIN)
+
+    first = await accounts.create_team(platform, viewer, "Rivers", "k")
+
+    assert await accounts.create_team(platform, viewer, "Rivers", "k") == first
+    async with refused(Conflict, "input.idempotencyKey"):
+        await accounts.create_team(platform, viewer, "Lakes", "k")
+    assert await accounts.create_team(platform, viewer, "Rivers") != first
+
+
+async def test_a_team_stays_when_its_creator_goes() -> None:
+    user = await accounts.ensure_user("ada")
+    team = await Team.get(creator=user)
+
+    await user.delete()
+
+    assert (await Team.get(id=team.id)).creator_id is None  # type: ignore[attr-defined]
+
+
+async def test_an_admin_renames_a_team() -> None:
+    place = await make_place()
+
+    assert await accounts.update_team(place.viewer, place.team_id, " Lakes ") == place.team.id
+    assert (await Team.get(id=place.team.id)).name == "Lakes"
+    async with refused(InvalidInput, "input.name"):
+        await accounts.update_team(place.viewer, place.team_id, " ")
+
+
+@pytest.mark.parametrize("role", [Role.READ, Role.EXECUTE, Role.WRITE])
+async def test_nobody_else_renames_a_team(role: Role) -> None:
+    place = await make_place(role)
+    held = await factories.make_viewer(place.team, project_id=place.project.id, needs=Role.ADMIN)
+    stranger = (await make_place()).viewer
+
+    async with refused(Forbidden, "input.id"):
+        await accounts.update_team(place.viewer.acting(Role.ADMIN), place.team_id, "Lakes")
+    async with refused(NotFound, "input.id"):
+        await accounts.update_team(stranger, place.team_id, "Lakes")
+    async with refused(Forbidden):
+        await accounts.update_team(held, place.team_id, "Lakes")
+
+
+async def test_a_team_needs_a_name(platform: Platform) -> None:
     viewer = (await factories.make_viewer(role=None)).acting(Role.ADMIN)
 
     async with refused(InvalidInput, "input.name"):
-        await accounts.create_team(viewer, " ")
+        await accounts.create_team(platform, viewer, " ")
 
 
-async def test_a_token_held_to_a_project_makes_no_team() -> None:
+async def test_a_token_held_to_a_project_makes_no_team(platform: Platform) -> None:
     place = await make_place()
     held = await factories.make_viewer(place.team, project_id=place.project.id, needs=Role.ADMIN)
 
     async with refused(Forbidden):
-        await accounts.create_team(held, "Rivers")
+        await accounts.create_team(platform, held, "Rivers")
     async with refused(Forbidden):
         await accounts.set_team_member(held, place.team_id, place.viewer.username, Role.READ)
 
