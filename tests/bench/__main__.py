@@ -1,9 +1,10 @@
 """`make bench`: every comparison, each as ratios in one run. One alone: `python -m tests.bench.sync`."""
 
-from tests.bench import api, graphql, jobs, merging, start, subscriptions, sync
+from tests.bench import api, gateway, graphql, jobs, merging, start, subscriptions, sync
 
 start.main()
 graphql.main()
+gateway.main()
 subscriptions.main()
 merging.main()
 api.main()

@@ -144,12 +144,12 @@ async def _client(port: int, request: bytes, until: float) -> int:
     return count
 
 
-async def _load(port: int, request: bytes, seconds: float) -> int:
+async def load(port: int, request: bytes, seconds: float) -> int:
     until = time.perf_counter() + seconds
     return sum(await asyncio.gather(*(_client(port, request, until) for _ in range(CLIENTS))))
 
 
-async def _first_answer(port: int, request: bytes) -> bytes:
+async def first_answer(port: int, request: bytes) -> bytes:
     """The answer to check, as soon as the server is there."""
     deadline = time.perf_counter() + START_SECONDS_MAX
     while True:
@@ -168,13 +168,13 @@ async def _first_answer(port: int, request: bytes) -> bytes:
 def measure(pid: int, port: int, query: str, token: str | None, rows: int) -> Figures:
     """Load one server with one query."""
     request = _request(port, query, token)
-    answer = asyncio.run(_first_answer(port, request))
+    answer = asyncio.run(first_answer(port, request))
     if b'"errors"' in answer or answer.count(b'"id"') != rows:
         raise RuntimeError(f"a wrong answer: {answer[:500]!r}")
-    asyncio.run(_load(port, request, WARM_SECONDS))
+    asyncio.run(load(port, request, WARM_SECONDS))
     cpu = sum(map(cpu_seconds, tree(pid)))
     started = time.perf_counter()
-    count = asyncio.run(_load(port, request, SECONDS))
+    count = asyncio.run(load(port, request, SECONDS))
     elapsed = time.perf_counter() - started
     cpu = sum(map(cpu_seconds, tree(pid))) - cpu
     return Figures(count / elapsed, cpu / count * 1000)
