@@ -385,7 +385,9 @@ async def test_a_url_is_tried(
     async def tried(path: str) -> Any:
         rates.forget()
         given = at(http_server, path)
-        return await sources.test_connection(platform, place.viewer, place.project_id, given)
+        return await sources.test_connection(
+            platform, place.viewer, place.project_id, given, tables=True
+        )
 
     good = await tried(f"/file/{run}/cities.csv")
     page = await tried(f"/html/{run}/cities.csv")
@@ -399,6 +401,8 @@ async def test_a_url_is_tried(
     assert (odd.ok, odd.error.code) == (False, "INVALID_INPUT")
     assert (typeless.ok, typeless.error.code, typeless.error.field) == (False, "UNSUPPORTED", None)
     assert (large.ok, "looked into when it is synced" in large.message) == (True, True)
+    assert [table.name for table in good.tables] == ["cities"]
+    assert [each.tables for each in (page, odd, typeless, large)] == [()] * 4
     assert await stored(platform) == set()
     assert await Upload.all().count() == 0
 
