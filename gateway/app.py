@@ -249,6 +249,7 @@ def _listed(dialect: Dialect) -> Mapping[str, str]:
 
 def fill(call: Call, body: requests.Body) -> None:
     """Read the declared fields of a call; raises Failure that names every mistake."""
+    call.body = body.whole
     is_text = body.is_text or call.dialect.reads_texts
     call.values, problems = fields.read(
         call.route.fields, call.params, call.query, body.values, is_text=is_text

@@ -25,6 +25,8 @@ IDEMPOTENCY_CHARS_MAX = 150
 class Call:
     """A request of a dialect. `values` are its declared fields by name; `executed` the operations it became so far.
 
+    `body` is the JSON value of a route that reads its body itself; None without one.
+
     `wait_seconds` is how long it may wait for jobs before it answers how far they are.
     """
 
@@ -41,6 +43,7 @@ class Call:
     links: Links
     wait_seconds: float
     values: dict[str, Any] = field(default_factory=dict)
+    body: Any = None
     executed: list[str] = field(default_factory=list)
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 

@@ -74,7 +74,8 @@ class Route:
 
     `path` names its parameters, `{name}` for a segment and `{name:int}` for digits. `replies` has the JSON Schema of
     the body of each status that is no failure; None is an empty body. `is_open` needs no credential. `accepts` are the
-    kinds of bodies; a body may be left out.
+    kinds of bodies; a body may be left out. With `body`, a JSON Schema, the route itself reads the JSON value
+    `call.body`, whatever that is, and has no fields in the body.
     """
 
     method: str
@@ -86,11 +87,12 @@ class Route:
     is_open: bool = False
     accepts: tuple[Literal["json", "form"], ...] = ("json",)
     about: str = ""
+    body: Schema | None = None
 
     @property
     def has_body(self) -> bool:
         """Whether a body is read."""
-        return any(each.place == "body" for each in self.fields)
+        return self.body is not None or any(each.place == "body" for each in self.fields)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ async def explain(
     imagined = Imagined(sdl)
     call = gateway.call(match, method, path, query, Headers(), _MADE_UP, imagined)
     call.pause = _no_pause
+    call.body = given if asked.get("body") else None
     body = _example(route.fields) | (given if isinstance(given, dict) else {})
     call.values, problems = fields.read(
         route.fields,

@@ -102,6 +102,8 @@ def _parameter(field: Field) -> dict[str, Any]:
 
 
 def _body(route: Route) -> dict[str, Any]:
+    if route.body is not None:
+        return {"required": False, "content": {"application/json": {"schema": route.body}}}
     fields = tuple(each for each in route.fields if each.place == "body")
     has_file = any(each.kind == "file" for each in fields)
     schema = object_schema(fields)

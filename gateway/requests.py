@@ -35,10 +35,14 @@ _SCHEMES = ("jwt", "token", "bearer")
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The fields of a body; `is_text` says that they came as texts, in a form."""
+    """The fields of a body; `is_text` says that they came as texts, in a form.
+
+    `whole` is the JSON value for a route that reads it itself.
+    """
 
     values: Mapping[str, Any]
     is_text: bool = False
+    whole: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ async def body_of(
         return
     if "json" not in route.accepts or (kind and kind != JSON and not kind.endswith("+json")):
         raise Failure(UNSUPPORTED_MEDIA_TYPE, f'Unsupported media type "{kind}" in request.')
-    yield Body(_object(_json(raw)))
+    value = _json(raw)
+    yield Body(_object(value)) if route.body is None else Body({}, whole=value)
 
 
 def _json(raw: bytes) -> Any:

@@ -88,6 +88,22 @@ async def test_every_mistake_of_a_body_is_told(rest: httpx.AsyncClient, server: 
     assert response.json()["fields"] == [["name", "blank"], ["dataset", "type"], ["size", "most"]]
 
 
+@pytest.mark.parametrize(("body", "size"), [("[1, 2]", 2), ("{}", 0), ("", None), ("null", None)])
+async def test_a_route_may_read_any_json_value(
+    rest: httpx.AsyncClient, server: Place, body: str, size: int | None
+) -> None:
+    response = await rest.post(
+        "/sample/size",
+        content=body,
+        headers={
+            "authorization": f"Bearer {server.tokens['alice']}",
+            "content-type": "application/json",
+        },
+    )
+
+    assert response.json() == {"size": size}
+
+
 async def test_a_link_opens_without_a_credential_and_for_its_path_alone(
     rest: httpx.AsyncClient, server: Place
 ) -> None:
@@ -140,8 +156,11 @@ async def test_the_openapi_document_lists_the_routes(rest: httpx.AsyncClient) ->
         "/sample/link",
         "/sample/number/{pk}",
         "/sample/projects",
+        "/sample/size",
         "/sample/viewer",
     ]
+    whole = document["paths"]["/sample/size"]["post"]["requestBody"]["content"]
+    assert whole == {"application/json": {"schema": {"type": "array"}}}
     body = document["paths"]["/sample/projects"]["post"]["requestBody"]
     assert sorted(body["content"]) == [
         "application/json",

@@ -32,6 +32,11 @@ async def _link(call: Call) -> Reply:
     return Reply(body={"url": call.link("/sample/viewer", "viewer.json")})
 
 
+@several()
+async def _size(call: Call) -> Reply:
+    return Reply(body={"size": None if call.body is None else len(call.body)})
+
+
 def _failure(failure: Failure, _call: Call | None) -> Reply:
     body = {"error": failure.message, "code": failure.code}
     fields = [[problem.field, problem.rule] for problem in failure.problems]
@@ -63,6 +68,7 @@ SAMPLE = Dialect(
             replies={201: {"type": "object", "required": ["project", "dataset"]}},
             accepts=("json", "form"),
         ),
+        Route("POST", "/sample/size", "How long a list is", _size, body={"type": "array"}),
         Route("GET", "/sample/link", "A link to you", _link),
         Route("GET", "/sample/number/{pk:int}", "Nothing", one("Viewer", lambda _: {}, _viewer)),
     ),
