@@ -15,6 +15,14 @@ class CreateProjectInput:
         description="The team it belongs to; your only one, or else your own, when left out.",
     )
     description: str | None = strawberry.field(default=None, description="What it is about.")
+    unique_name: bool | None = strawberry.field(
+        default=False,
+        description="Whether to refuse with CONFLICT a name that an active project of the team has already.",
+    )
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="Makes the request safe to repeat for a day: the same key and input give the same answer.",
+    )
 
 
 @strawberry.input(description="Changes of a project; what is left out stays.")
@@ -28,6 +36,11 @@ class UpdateProjectInput:
     )
     description: strawberry.Maybe[str | None] = strawberry.field(
         description="What it is about; null for nothing."
+    )
+    unique_name: bool | None = strawberry.field(
+        default=False,
+        description="Whether to refuse with CONFLICT where another active project of the team has the name that this "
+        "one has then, be it new or not.",
     )
 
 
@@ -43,6 +56,10 @@ class ReinstateProjectInput:
     """For `reinstateProject`."""
 
     id: strawberry.ID = strawberry.field(description="The project.")
+    unique_name: bool | None = strawberry.field(
+        default=False,
+        description="Whether to refuse with CONFLICT where by now an active project of the team has its name.",
+    )
 
 
 @strawberry.input(description="Which project to remove for good.")

@@ -51,8 +51,15 @@ class ProjectMutations:
         input: Annotated[CreateProjectInput, strawberry.argument(description="The project.")],
     ) -> ProjectPayload:
         """Make a project, with its default dataset."""
-        viewer = info.context.actor(info)
-        pk = await projects.create(viewer, input.name, input.team_id, input.description)
+        pk = await projects.create(
+            info.context.platform,
+            info.context.actor(info),
+            input.name,
+            input.team_id,
+            input.description,
+            unique_name=bool(input.unique_name),
+            idempotency_key=input.idempotency_key,
+        )
         return ProjectPayload(pk=pk)
 
     @mutation(needs=Role.WRITE)
@@ -63,7 +70,9 @@ class ProjectMutations:
     ) -> ProjectPayload:
         """Rename, describe or move a project."""
         given = changes(name=input.name, team_id=input.team_id, description=input.description)
-        return ProjectPayload(pk=await projects.update(info.context.actor(info), input.id, given))
+        viewer, unique = info.context.actor(info), bool(input.unique_name)
+        pk = await projects.update(viewer, input.id, given, unique_name=unique)
+        return ProjectPayload(pk=pk)
 
     @mutation(needs=Role.WRITE)
     @staticmethod
@@ -81,7 +90,8 @@ class ProjectMutations:
         input: Annotated[ReinstateProjectInput, strawberry.argument(description="Which one.")],
     ) -> ProjectPayload:
         """Bring a soft-deleted project back, with all that was below it. Safe to repeat."""
-        return ProjectPayload(pk=await projects.reinstate(info.context.actor(info), input.id))
+        viewer, unique = info.context.actor(info), bool(input.unique_name)
+        return ProjectPayload(pk=await projects.reinstate(viewer, input.id, unique_name=unique))
 
     @mutation(needs=STAFF)
     @staticmethod

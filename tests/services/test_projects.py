@@ -32,10 +32,10 @@ async def key_of(pk: int) -> int:
     return pk
 
 
-async def test_a_project_is_made_with_a_default_dataset() -> None:
+async def test_a_project_is_made_with_a_default_dataset(platform: Platform) -> None:
     place = await make_place(Role.WRITE)
 
-    pk = await projects.create(place.viewer, " Rivers ", place.team_id, "About water")
+    pk = await projects.create(platform, place.viewer, " Rivers ", place.team_id, "About water")
 
     project = await Project.get(id=pk).values()
     assert (project["name"], project["description"], project["team_id"]) == (
@@ -46,17 +46,17 @@ async def test_a_project_is_made_with_a_default_dataset() -> None:
     assert (dataset["name"], dataset["is_default"]) == ("Default", True)
 
 
-async def test_the_only_team_that_one_may_write_in_need_not_be_named() -> None:
+async def test_the_only_team_that_one_may_write_in_need_not_be_named(platform: Platform) -> None:
     place = await make_place(Role.WRITE)
     user_id = place.viewer.user_id
     await Membership.create(user_id=user_id, team=await factories.make_team(), role=Role.READ)
 
-    pk = await projects.create(place.viewer, "p")
+    pk = await projects.create(platform, place.viewer, "p")
 
     assert (await Project.get(id=pk).values())["team_id"] == place.team.id
 
 
-async def test_of_several_teams_one_s_own_need_not_be_named() -> None:
+async def test_of_several_teams_one_s_own_need_not_be_named(platform: Platform) -> None:
     theirs, own = await make_place(), await make_place()
     user = await theirs.team.memberships.all().first()  # type: ignore[attr-defined]
     assert user is not None
@@ -65,40 +65,40 @@ async def test_of_several_teams_one_s_own_need_not_be_named() -> None:
         own.viewer.user_id, "x", is_staff=False, teams={theirs.team.id: Role.ADMIN, own.team.id: Role.ADMIN}
     )  # fmt: skip
 
-    pk = await projects.create(viewer.acting(Role.WRITE), "p")
+    pk = await projects.create(platform, viewer.acting(Role.WRITE), "p")
 
     assert (await Project.get(id=pk).values())["team_id"] == own.team.id
 
 
-async def test_without_a_team_of_one_s_own_one_has_to_be_named() -> None:
+async def test_without_a_team_of_one_s_own_one_has_to_be_named(platform: Platform) -> None:
     nobody = (await factories.make_viewer(role=None)).acting(Role.WRITE)
 
     async with refused(InvalidInput, "input.teamId"):
-        await projects.create(nobody, "p")
+        await projects.create(platform, nobody, "p")
 
 
 @pytest.mark.parametrize("role", [Role.READ, Role.EXECUTE])
-async def test_making_one_takes_the_role_write_in_the_team(role: Role) -> None:
+async def test_making_one_takes_the_role_write_in_the_team(platform: Platform, role: Role) -> None:
     place = await make_place()
     low = (await place.member(role)).acting(Role.WRITE)
 
     async with refused(Forbidden, "input.teamId"):
-        await projects.create(low, "p", place.team_id)
+        await projects.create(platform, low, "p", place.team_id)
 
 
-async def test_a_foreign_team_is_not_found() -> None:
+async def test_a_foreign_team_is_not_found(platform: Platform) -> None:
     place, stranger = await make_place(), (await make_place()).viewer
 
     async with refused(NotFound, "input.teamId"):
-        await projects.create(stranger, "p", place.team_id)
+        await projects.create(platform, stranger, "p", place.team_id)
 
 
-async def test_a_token_held_to_a_project_makes_none() -> None:
+async def test_a_token_held_to_a_project_makes_none(platform: Platform) -> None:
     place = await make_place()
     held = await place.member(Role.ADMIN, project_id=place.project.id)
 
     async with refused(Forbidden):
-        await projects.create(held.acting(Role.WRITE), "p", place.team_id)
+        await projects.create(platform, held.acting(Role.WRITE), "p", place.team_id)
 
 
 @pytest.mark.parametrize(
