@@ -9,7 +9,16 @@ import pytest
 
 from base.errors import Conflict, InvalidInput
 from base.ids import public_id
-from models import DataSource, DataSourceStatus, DataSourceType, Job, Role, Schedule
+from models import (
+    DataSource,
+    DataSourceStatus,
+    DataSourceType,
+    Job,
+    JobStatus,
+    Role,
+    Schedule,
+    Snapshot,
+)
 from services import schedules, scripts, snapshots, sources
 from services.platform import Platform
 from services.scripts import StepGiven
@@ -18,6 +27,7 @@ from storage.snapshots.formats import ExportFormat
 from tests import factories
 from tests.services.places import Place, make_place, put_upload, refused
 from tests.services.test_updating import change
+from tests.workers.syncing import rows_of, worked
 
 NO_FILE = "no file yet"
 
@@ -94,9 +104,9 @@ async def test_a_sync_of_the_project_leaves_drafts_out(platform: Platform) -> No
 async def test_an_update_brings_the_file(platform: Platform) -> None:
     place = await make_place(Role.WRITE)
     draft = await make_draft(platform, place, delimiter=";")
-    upload = await put_upload(platform, place.project, "rain.csv")
+    upload = await put_upload(platform, place.project, "rain.csv", b"a;b\n1;2\n")
 
-    noted = await change(platform, place, draft, tables=[TableGiven("t")], metadata={"a": 1})
+    noted = await change(platform, place, draft, tables=[TableGiven("rain")], metadata={"a": 1})
     still = await change(platform, place, draft, connection=FileGiven(encoding="utf-16"))
     assert (noted.status, still.status) == (DataSourceStatus.DRAFT, DataSourceStatus.DRAFT)
     assert still.settings == {"delimiter": ";", "encoding": "utf-16"}
@@ -111,7 +121,13 @@ async def test_an_update_brings_the_file(platform: Platform) -> None:
     assert real.settings == {
         "object_key": upload.object_key, "file_name": "rain.csv", "delimiter": ";",
     }  # fmt: skip
-    assert done.job_pks == [job.id for job in await Job.filter(data_source_id=draft.id)]
+    (job,) = await Job.filter(data_source_id=draft.id)
+    assert done.job_pks == [job.id]
+    ended = await worked(platform, job)
+    assert (ended.status, ended.error) == (JobStatus.SUCCEEDED, None)
+    snapshot = await Snapshot.get(id=ended.snapshot_id)
+    assert await rows_of(platform, snapshot, "rain") == [{"a": 1, "b": 2}]
+    assert (await DataSource.get(id=draft.id)).status is DataSourceStatus.SYNCED
 
 
 @pytest.mark.parametrize("place_of", ["upload", "url"])
