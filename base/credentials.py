@@ -12,7 +12,9 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _VERSION = "v1"
 _KEY_BYTES = 32
@@ -47,12 +49,19 @@ class Keyring:
             raise ValueError("there is no secret key")
         self._ciphers = {_key_id(key): AESGCM(key) for key in raw}
         self._newest = _key_id(raw[0])
-        self._signing = hashlib.sha256(b"headwater signing" + raw[0]).digest()
+        self._signing = [hashlib.sha256(b"headwater signing" + key).digest() for key in raw]
 
     @property
     def signing_key(self) -> bytes:
         """A key for HMAC signatures, derived from the newest key."""
-        return self._signing
+        return self._signing[0]
+
+    def keys_for(self, purpose: str) -> list[bytes]:
+        """Keys for HMAC that serve this purpose only: sign with the first, the newest; verify with any."""
+        return [
+            HKDF(hashes.SHA256(), _KEY_BYTES, salt=None, info=purpose.encode()).derive(key)
+            for key in self._signing
+        ]
 
     def encrypt(self, value: Mapping[str, Any], context: str) -> str:
         """Encrypt a JSON object for one place (`context`, for example `datasource:17:secrets`)."""

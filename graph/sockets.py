@@ -10,6 +10,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from contextvars import Context as ContextVars
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from starlette.responses import PlainTextResponse
@@ -139,9 +140,14 @@ class Sockets:
             except Exception:  # noqa: BLE001 - a check that ends would let revoked tokens stay
                 _log.exception("tokens could not be checked")
                 continue
+            now = datetime.now(UTC)
             for session in self._sessions:
-                if session.viewer is not None and session.viewer.token_id in gone:
+                if session.viewer is None:
+                    continue
+                if session.viewer.token_id in gone:
                     session.end(Close(FORBIDDEN, "The API token is expired or revoked."))
+                elif (ends_at := session.viewer.session_ends_at) is not None and ends_at <= now:
+                    session.end(Close(FORBIDDEN, "The session has expired."))
 
 
 def _origin(url: str) -> str:

@@ -6,7 +6,8 @@ from starlette.requests import Request
 
 from base.errors import Unauthenticated
 from graph.context import Context
-from services import access
+from services import access, sessions
+from services.access import Viewer
 from services.platform import Platform
 
 _SCHEME = "bearer"
@@ -33,10 +34,17 @@ class ContextFactory:
         scheme, _, secret = header.partition(" ")
         viewer = None
         if scheme.lower() == _SCHEME and 0 < len(secret) <= CREDENTIAL_CHARS_MAX:
-            viewer = await access.authenticate(secret.strip())
+            viewer = await self._viewer(secret.strip())
         if viewer is None:
             raise Unauthenticated(
                 "The API token is unknown, expired or revoked.",
                 hint="Send the header `Authorization: Bearer hw_…` with a valid token.",
             )
         return Context(viewer=viewer, platform=self._platform)
+
+    async def _viewer(self, secret: str) -> Viewer | None:
+        """Whose API token this is, or whose session; raises Unauthenticated for a session that has expired."""
+        viewer = None
+        if sessions.is_session(secret):
+            viewer = await sessions.authenticate(self._platform.keyring, secret)
+        return viewer or await access.authenticate(secret)  # an operator's own token may have dots

@@ -61,6 +61,7 @@ KINDS: Mapping[type[Model], str] = {
 class Viewer:
     """Who asks. `teams` are the memberships; a token caps them by `role_max` and may be held to one project.
 
+    `session_ends_at` is set where not the token itself was sent but a session of it (`services.sessions`).
     `needs` is the role that the running operation declared; without it `find` refuses to work.
     """
 
@@ -71,6 +72,7 @@ class Viewer:
     token_id: int | None = None
     role_max: Role = Role.ADMIN
     project_id: int | None = None
+    session_ends_at: datetime | None = None
     needs: Role | None = None
 
     def acting(self, needs: Role) -> Viewer:
@@ -271,7 +273,7 @@ _SCOPES: Mapping[type[Model], Callable[[_Ask], list[Condition]]] = {
     JobLog: _below_job,
 }
 
-# Viewers by the hash of their token, with the monotonic second at which each has to be looked up again.
+# Viewers by the hash of what was sent, with the monotonic second at which each has to be looked up again.
 _CACHE: OrderedDict[str, tuple[float, Viewer]] = OrderedDict()
 
 
@@ -283,6 +285,16 @@ def hash_secret(secret: str) -> str:
 async def authenticate(secret: str) -> Viewer | None:
     """The viewer of an API token; None for one that is unknown, expired or revoked. May be `CACHE_SECONDS` old."""
     key = hash_secret(secret)
+    return await _remembered(key, Eq("secret_hash", key))
+
+
+async def authenticate_session(secret: str, token_id: int) -> Viewer | None:
+    """As `authenticate`, for the API token with this primary key, which a session's own secret stands for."""
+    key = f"session {hash_secret(secret)}"  # not to be met by `authenticate`, which trusts what it remembers
+    return await _remembered(key, Eq("id", token_id))
+
+
+async def _remembered(key: str, which: Condition) -> Viewer | None:
     known = _CACHE.get(key)
     if known is not None and time.monotonic() < known[0]:
         return known[1]
@@ -290,7 +302,7 @@ async def authenticate(secret: str) -> Viewer | None:
     token = await rows.first(
         ApiToken,
         ("id", "user_id", "project_id", "role", "expires_at", "last_used_at"),
-        Eq("secret_hash", key),
+        which,
         IsNull("revoked_at"),
     )
     now = datetime.now(UTC)

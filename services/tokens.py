@@ -46,8 +46,13 @@ async def create(
     """Make a token for the viewer's user.
 
     It has no higher role than the viewer, is held to the project that the viewer's token is held to, and expires no
-    later than that. `project_id` holds it to one project.
+    later than that. `project_id` holds it to one project. A session, which is short-lived, makes none.
     """
+    if viewer.session_ends_at is not None:
+        raise Forbidden(
+            "A session cannot make an API token, which would outlive it.",
+            hint="Send the API token itself.",
+        )
     name = values.name(name, "input.name")
     project = (
         await find(viewer, Project, project_id, field="input.projectId") if project_id else None

@@ -6,6 +6,7 @@ import strawberry
 
 from graph.enums import Role
 from graph.scalars import DateTime
+from services.sessions import EXPIRES_SECONDS, REFRESH_SECONDS
 
 
 @strawberry.input(description="A new team.")
@@ -50,6 +51,32 @@ class CreateApiTokenInput:
     expires_at: DateTime | None = strawberry.field(
         default=None,
         description="When it stops working; never when left out, or with the token that makes it.",
+    )
+
+
+@strawberry.input(description="A new session.")
+class CreateSessionInput:
+    """For `createSession`."""
+
+    expires_in: int | None = strawberry.field(
+        default=EXPIRES_SECONDS,
+        description="Seconds for which the access token is valid, 60 to 2,592,000; no longer than the API token.",
+    )
+    refresh_expires_in: int | None = strawberry.field(
+        default=REFRESH_SECONDS,
+        description="Seconds for which the refresh token is valid, 60 to 2,592,000; no longer than the API token.",
+    )
+
+
+@strawberry.input(description="A session that is to go on.")
+class RefreshSessionInput:
+    """For `refreshSession`."""
+
+    refresh_token: str = strawberry.field(description="The session's refresh token.")
+    expires_in: int | None = strawberry.field(
+        default=EXPIRES_SECONDS,
+        description="Seconds for which the new access token is valid, 60 to 2,592,000; no longer than the refresh "
+        "token.",
     )
 
 

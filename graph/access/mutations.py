@@ -10,16 +10,20 @@ from base.errors import InvalidInput
 from base.ids import as_public
 from graph.access.inputs import (
     CreateApiTokenInput,
+    CreateSessionInput,
     CreateTeamInput,
+    RefreshSessionInput,
     RevokeApiTokenInput,
     SetTeamMemberInput,
     UpdateTeamInput,
 )
-from graph.access.types import ApiToken, Team
+from graph.access.types import ApiToken, Team, User
 from graph.context import Info
-from graph.fields import SIGNED_IN, mutation, one
+from graph.fields import ANYONE, SIGNED_IN, mutation, one
+from graph.scalars import DateTime
 from models import Role
-from services import accounts, tokens
+from services import accounts, sessions, tokens
+from services.sessions import EXPIRES_SECONDS, REFRESH_SECONDS, Session
 
 
 @strawberry.type(description="A team that was changed.")
@@ -46,6 +50,22 @@ class RevokeApiTokenPayload:
     """An id."""
 
     id: strawberry.ID = strawberry.field(description="The token's id.")
+
+
+@strawberry.type(description="A session: two short-lived tokens that stand for an API token.")
+class SessionPayload:
+    """The user with the key `user_pk`, and what `services.sessions` gave."""
+
+    user_pk: strawberry.Private[int]
+    user = one(User, "user_pk", "Whose session it is.")
+    access_token: str = strawberry.field(
+        description="What goes behind `Authorization: Bearer`, in place of the API token: a JSON Web Token."
+    )
+    refresh_token: str = strawberry.field(
+        description="What `refreshSession` takes; good for nothing else."
+    )
+    expires_at: DateTime = strawberry.field(description="When the access token expires.")
+    refresh_expires_at: DateTime = strawberry.field(description="When the refresh token expires.")
 
 
 @strawberry.type
@@ -111,6 +131,41 @@ class AccessMutations:
 
     @mutation(needs=SIGNED_IN)
     @staticmethod
+    async def create_session(
+        info: Info,
+        input: Annotated[CreateSessionInput, strawberry.argument(description="For how long.")],
+    ) -> SessionPayload:
+        """Make a session of the API token that this request carries, with the token's role and project.
+
+        It ends when that token is revoked or expires, if not before. A session cannot make another one.
+        """
+        made = await sessions.create(
+            info.context.platform.keyring,
+            info.context.actor(info),
+            expires_in=_or(input.expires_in, EXPIRES_SECONDS),
+            refresh_expires_in=_or(input.refresh_expires_in, REFRESH_SECONDS),
+        )
+        return _payload(made)
+
+    @mutation(needs=ANYONE)
+    @staticmethod
+    async def refresh_session(
+        info: Info,
+        input: Annotated[RefreshSessionInput, strawberry.argument(description="Which one.")],
+    ) -> SessionPayload:
+        """A new access token for a session, and the same refresh token. Needs no `Authorization`.
+
+        UNAUTHENTICATED where the refresh token has expired or is none, or the API token behind it is no more.
+        """
+        refreshed = await sessions.refresh(
+            info.context.platform.keyring,
+            input.refresh_token,
+            expires_in=_or(input.expires_in, EXPIRES_SECONDS),
+        )
+        return _payload(refreshed)
+
+    @mutation(needs=SIGNED_IN)
+    @staticmethod
     async def revoke_api_token(
         info: Info,
         input: Annotated[RevokeApiTokenInput, strawberry.argument(description="Which one.")],
@@ -118,3 +173,17 @@ class AccessMutations:
         """End one of your API tokens, within seconds everywhere; repeated it changes nothing."""
         await tokens.revoke(info.context.actor(info), input.id)
         return RevokeApiTokenPayload(id=strawberry.ID(as_public("token", input.id)))
+
+
+def _or(given: int | None, default: int) -> int:
+    return default if given is None else given
+
+
+def _payload(session: Session) -> SessionPayload:
+    return SessionPayload(
+        user_pk=session.user_pk,
+        access_token=session.access_token,
+        refresh_token=session.refresh_token,
+        expires_at=session.expires_at,
+        refresh_expires_at=session.refresh_expires_at,
+    )

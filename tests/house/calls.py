@@ -37,6 +37,8 @@ NEEDED: dict[str, Needs] = {
     "setTeamMember": Role.ADMIN,
     "createApiToken": SIGNED_IN,
     "revokeApiToken": SIGNED_IN,
+    "createSession": SIGNED_IN,
+    "refreshSession": ANONYMOUS,
     "createProject": Role.WRITE,
     "updateProject": Role.WRITE,
     "deleteProject": Role.WRITE,
