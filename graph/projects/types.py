@@ -150,12 +150,13 @@ class Project(Node):
         after: After = None,
         last: Last = None,
         before: Before = None,
+        offset: Offset = None,
     ) -> Awaitable[PageRow]:
         """What is done in it by the clock, the oldest schedule first."""
         listing = Listing(
             Schedule,
             OLDEST_SCHEDULES_FIRST,
-            window(first, after, last, before),
+            window(first, after, last, before, offset),
             tuple(of_what_is_there()),
             "project_id",
         )

@@ -18,6 +18,7 @@ from graph.pages import (
     First,
     Last,
     Listing,
+    Offset,
     PageRow,
     page,
     window,
@@ -50,9 +51,10 @@ class ScheduleQueries:
         after: After = None,
         last: Last = None,
         before: Before = None,
+        offset: Offset = None,
     ) -> PageRow:
         """The schedules of your teams' projects, the oldest first."""
         scope = visible(info.context.actor(info), models.Schedule)
         conditions = (*scope, *key_is("project_id", "project", project_id))
-        where = window(first, after, last, before)
+        where = window(first, after, last, before, offset)
         return await page(info, Listing(Schedule, OLDEST_SCHEDULES_FIRST, where, conditions))

@@ -31,6 +31,7 @@ async def make_lists(platform: Platform, number: int) -> Asker:
             source = await factories.make_source(project, dataset)
         for key in range(number):
             await factories.make_job(source, active_key=f"{source.id}-{key}")
+            await factories.make_schedule(source)
     return Asker(platform, viewer)
 
 
@@ -59,7 +60,9 @@ BELOW = """query ($offset: Int) {
     dataSources(first: 2, offset: $offset) { nodes { pk jobs(first: 2, offset: $offset) { nodes { pk } } } }
     jobs(first: 2, offset: $offset) { nodes { pk } } } }
   datasets { nodes { dataSources(first: 2, offset: $offset) { nodes { pk } } } }
-  dataSources { nodes { jobs(first: 2, offset: $offset) { nodes { pk } } } } }"""
+  dataSources { nodes { jobs(first: 2, offset: $offset) { nodes { pk } } } }
+  some: projects { nodes { schedules(first: 2, offset: $offset) { nodes { id } } } }
+  schedules(first: 2, offset: $offset) { nodes { id } } }"""
 
 
 async def test_each_parent_leaves_out_its_own_first_ones(
@@ -82,6 +85,9 @@ async def test_each_parent_leaves_out_its_own_first_ones(
         assert len(others["nodes"]) == 2
         assert (some["pageInfo"]["hasNextPage"], others["pageInfo"]["hasNextPage"]) == (True, False)
         assert others["pageInfo"]["hasPreviousPage"]
+    assert whole["schedules"]["nodes"][1:] == rest["schedules"]["nodes"][:1]
+    for some, others in zip(whole["some"]["nodes"], rest["some"]["nodes"], strict=True):
+        assert some["schedules"]["nodes"][1:] == others["schedules"]["nodes"][:1]
     for parents, lists in (
         ("projects", ("datasets", "dataSources", "jobs")),
         ("datasets", ("dataSources",)),

@@ -231,6 +231,11 @@ async def test_a_filter_has_limits(shelf: Shelf) -> None:
         "INVALID_INPUT",
         "filter" + ".not" * (FILTER_LEVELS_MAX + 1),
     )
+    literal = "{not: " * 190 + "{}" + "}" * 190
+    assert await shelf.asker.code(f"{{ projects(filter: {literal}) {{ totalCount }} }}") == (
+        "INVALID_INPUT",
+        "filter" + ".not" * (FILTER_LEVELS_MAX + 1),
+    )
     most = FILTER_CONDITIONS_MAX - 1  # the filter around them counts as one
     assert await shelf.names(**{"and": [one] * most}) == list(NAMES)
     refused = ("INVALID_INPUT", f"filter.or[{most}]")
