@@ -43,6 +43,7 @@ from graph.selection import Selection, read, shape_of
 from graph.serialized import Serialized
 from graph.snapshots.tables import Table, TableRow, found_tables, stored_tables
 from graph.snapshots.types import Snapshot
+from graph.sources.selected import SelectedTable, selected_tables
 from models import rows
 from models.rows import Compare, Eq, In, IsNull, Order, Pick, Row
 
@@ -169,6 +170,12 @@ class DataSource(Node):
         "The newest snapshot that a script job made of one of its tables; null where there is none.",
         "derived_snapshot_id",
         scoped=True,
+    )
+
+    selected_tables: list[SelectedTable] | None = derived(
+        "The tables that it was told to sync, and how; null for all of them, as they are.",
+        selected_tables,
+        Pick("selections", "selections", str),
     )
 
     @returns(BigInt | None, _ORIGINAL)

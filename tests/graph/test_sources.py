@@ -32,6 +32,26 @@ async def test_tables_are_chosen_with_their_ways_to_sync(asker: Asker, place: Pl
     ]  # fmt: skip
 
 
+async def test_the_tables_that_were_chosen_are_told(asker: Asker, place: Place) -> None:
+    asked = (
+        "selectedTables { name schema mode columns cursorColumn primaryKey detectDeletes"
+        " lookbackSeconds }"
+    )
+    how = {
+        "name": "t", "schema": "s", "mode": "MERGE", "columns": ["a", "at"], "cursorColumn": "at",
+        "primaryKey": ["a"], "detectDeletes": True, "lookbackSeconds": 5,
+    }  # fmt: skip
+    plain = dict.fromkeys(how) | {"name": "u", "mode": "FULL", "detectDeletes": False}
+    chosen: list[dict[str, Any]] = [{"tables": [how, {"name": "u"}]}, {}]
+
+    done = await do(
+        asker, "connectDataSources", f"dataSources {{ {asked} }}", projectId=place.project_id,
+        sources=[{"name": "s", "connection": postgres()} | each for each in chosen], sync=False,
+    )  # fmt: skip
+
+    assert [each["selectedTables"] for each in done["dataSources"]] == [[how, plain], None]
+
+
 async def test_how_a_source_is_dealt_with_is_told_and_changed(asker: Asker, place: Place) -> None:
     asked = "driftPolicy quarantineRowsMax snapshotsKept snapshotsKeptDays heldSnapshot { id }"
     source = {"name": "s", "connection": postgres()}
