@@ -19,6 +19,7 @@ from models import (
     ScriptContract,
     SnapshotStatus,
 )
+from storage.snapshots.modes import SyncMode
 
 __all__ = [
     "ColumnType",
@@ -32,6 +33,7 @@ __all__ = [
     "Role",
     "ScriptContract",
     "SnapshotStatus",
+    "SyncMode",
     "expose",
 ]
 
@@ -153,4 +155,11 @@ expose(
     STRUCT="A record with named fields.",
     UUID="A UUID, in its canonical text.",
     UNKNOWN="A type that Headwater does not know; its cells are the source's text.",
+)
+expose(
+    SyncMode,
+    "How a table is synced.",
+    FULL="Every sync reads all rows anew.",
+    APPEND="New rows are added to those that are stored; nothing stored changes.",
+    MERGE="Rows replace the stored ones with the same primary key, others are added: an upsert.",
 )

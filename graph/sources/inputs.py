@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import strawberry
 
-from graph.enums import DriftPolicy, expose
+from graph.enums import DriftPolicy, SyncMode, expose
 from graph.scalars import JSON
 from graph.sources.connections import ConnectionInput
-from services.sources import SyncMode
 from storage.snapshots.formats import ExportFormat
 
-expose(
-    SyncMode,
-    "How a table is synced.",
-    FULL="Every sync reads all rows anew.",
-    APPEND="New rows are added to those that are stored; nothing stored changes.",
-    MERGE="Rows replace the stored ones with the same primary key, others are added: an upsert.",
-)
 expose(
     ExportFormat,
     "What a download holds.",

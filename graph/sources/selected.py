@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 import strawberry
 
-from services.sources import SyncMode
+from graph.enums import SyncMode
 
 
 @strawberry.type(
