@@ -108,6 +108,16 @@ def test_a_keyring_without_keys_is_refused() -> None:
         Keyring([])
 
 
+def test_each_purpose_has_keys_of_its_own_and_all_keys_count_for_it() -> None:
+    old, new = generate_key(), generate_key()
+
+    one, two = Keyring([new, old]).keys_for("one"), Keyring([new, old]).keys_for("two")
+
+    assert one == [*Keyring([new]).keys_for("one"), *Keyring([old]).keys_for("one")]
+    assert len({*one, *two, Keyring([new]).signing_key, Keyring([old]).signing_key}) == 6
+    assert {len(key) for key in (*one, *two)} == {32}
+
+
 FORMS = {
     "as it is": str,
     "in a path": quote,

@@ -11,9 +11,11 @@ from models import Role
 from services.platform import Platform
 from tests import factories
 from tests.graph.asking import Asker
+from tests.graph.live import JOB, PROJECT, live, make_person, running
 from tests.house.calls import CALLS
 from tests.house.worlds import World, make_world
 from tests.services.places import Place, everything
+from tests.sockets import signed_in
 
 
 def key(public: str) -> int:
@@ -107,6 +109,19 @@ async def test_a_key_does_not_say_of_what_it_is_so_node_takes_none(
     )
 
     assert found == {"node": None, "nodes": [None]}
+
+
+async def test_subscriptions_take_keys(platform: Platform) -> None:
+    person = await make_person()
+    job, _ = await running(person.project)
+    async with live(platform) as here, signed_in(here.url, person.secret) as client:
+        await client.subscribe("1", JOB, id=key(job))
+        await client.subscribe("2", PROJECT, id=str(person.project.id))
+
+        events = [await client.receive(), await client.receive()]
+
+    shown = {(event["id"], next(iter(event["payload"]["data"].values()))["id"]) for event in events}
+    assert shown == {("1", job), ("2", job)}
 
 
 async def test_strangers_get_nothing_by_keys_either(platform: Platform, world: World) -> None:
