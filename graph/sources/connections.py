@@ -45,6 +45,12 @@ class FileConnection:
         description="Where the file is, `https://…`; each sync fetches it if it changed. Kept encrypted, for it may be "
         "a presigned one; what is shown of it ends with its path.",
     )
+    file_name: str | None = strawberry.field(
+        default=None,
+        description="Of a file at a URL: what it is called, such as `cities.csv`. The extension says how it is read. "
+        "When left out, the server says it, or the URL. In `updateDataSource` it stays with its URL. An uploaded file "
+        "has its name already.",
+    )
     delimiter: strawberry.Maybe[str | None] = strawberry.field(
         description="What separates the fields of a CSV file; found out when left out. In `updateDataSource` these "
         "three stay as they were when left out, and null drops them."
@@ -239,7 +245,13 @@ def given(connection: ConnectionInput) -> Given:
             delimiter=file.delimiter, encoding=file.encoding, column_types=file.column_types
         )
         dropped = tuple(name for name, value in said.items() if value is None)
-        return FileGiven(object_key=file.object_key, url=file.url, dropped=dropped, **said)
+        return FileGiven(
+            object_key=file.object_key,
+            url=file.url,
+            file_name=file.file_name,
+            dropped=dropped,
+            **said,
+        )
     if connection.api is not None:
         return _api(connection.api.value)
     assert connection.database is not None, "exactly one is given"

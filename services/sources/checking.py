@@ -130,9 +130,11 @@ async def _try_url(
     """Fetch a file, if that does not take long, look into it, and forget it."""
     seconds = interactive_seconds(platform)
     most = min(TRIED_BYTES_MAX, platform.settings.upload_bytes_max)
+    called = checked.settings.get(fetching.NAMED)
+    url = checked.secrets["url"]
     try:
         got = await fetching.fetch(
-            platform, project.id, checked.secrets["url"], seconds=seconds, bytes_max=most
+            platform, project.id, url, seconds=seconds, bytes_max=most, called=called
         )
     except PayloadTooLarge:
         if most < TRIED_BYTES_MAX:
@@ -141,8 +143,10 @@ async def _try_url(
         return _Seen(Health(said))
     assert got is not None, "no condition was set"
     try:
-        raw = {name: value for name, value in checked.settings.items() if name != "url"}
-        raw |= {"object_key": got.object_key, "file_name": got.file_name}
+        raw = fetching.plain(checked.settings) | {
+            "object_key": got.object_key,
+            "file_name": got.file_name,
+        }
         settings, _ = connectors.parse(got.kind, raw)
         return await _try(platform, got.kind, settings, {}, tables=tables)
     finally:

@@ -30,7 +30,10 @@ class DatabaseEngine(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileGiven:
-    """A file, uploaded or at a URL. None where the user said nothing; `dropped` are settings said to be null."""
+    """A file, uploaded or at a URL. None where the user said nothing; `dropped` are settings said to be null.
+
+    `file_name` is what one at a URL is to be called, whatever it is called there.
+    """
 
     object_key: str | None = None
     delimiter: str | None = None
@@ -38,6 +41,7 @@ class FileGiven:
     column_types: Any = None
     dropped: tuple[str, ...] = ()
     url: str | None = field(default=None, repr=False)
+    file_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,12 @@ async def check(
         return Checked(DataSourceType.API, "rest", settings, secrets, given.dropped)
     if isinstance(given, FileGiven) and given.url is not None:
         return _file_at(given.url, raw, path)
+    if isinstance(given, FileGiven) and given.file_name is not None:
+        raise InvalidInput(
+            "Only a file at a URL is given a name here: an uploaded file has one.",
+            hint="Leave out fileName, or upload the file under another name.",
+            field=f"{path}.fileName",
+        )
     if drafts and isinstance(given, FileGiven) and given.object_key is None:
         settings = _located(path, lambda: fetching.check_unknown(raw))
         return Checked(DataSourceType.FILE, fetching.UNKNOWN_KIND, settings)

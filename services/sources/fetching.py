@@ -35,7 +35,9 @@ FETCH_SECONDS_MAX = 3_600
 FETCHES_MAX = 16  # of one process that wait for a server at once
 CHUNK_BYTES = 1024**2
 UNKNOWN_KIND = "file"  # of one whose URL does not say, until it was fetched
+NAMED = "named_as"  # a setting: what the user calls the file, whatever it is called at its URL
 FETCHED = ("object_key", "sha256", "etag", "last_modified")  # settings that a fetch writes
+_PLACE = ("url", NAMED)
 _PENDING = "pending"  # an object key, while there is none
 _TAG_CHARS_MAX = 1_000
 _EXTENSIONS = {
@@ -93,15 +95,24 @@ class Fetched:
 def check_url(url: str, raw: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, str]]:
     """Kind, public settings and secrets of a file at a URL, without asking for it. `raw` is what else was said of it.
 
-    Raises InvalidInput.
+    A `file_name` in it is what the file is called. Raises InvalidInput, Unsupported for a name that says no kind.
     """
     shown, path = _shown(url)
+    said = {name: value for name, value in raw.items() if name != "file_name"}
+    if (called := raw.get("file_name")) is not None:
+        name = uploads.shown_name(called)
+        kind = _kind_of(name, "file_name")
+        return (
+            kind,
+            {"url": shown, "file_name": name, NAMED: name} | _unplaced(kind, said),
+            {"url": url},
+        )
     name = uploads.shown_name(unquote(path))
     try:
         kind = _kind_of(name)
     except Unsupported:
         kind = None
-    settings = _unplaced(kind, raw)
+    settings = _unplaced(kind, said)
     known = {"url": shown} | ({"file_name": name} if kind else {})
     return kind or UNKNOWN_KIND, known | settings, {"url": url}
 
@@ -120,7 +131,8 @@ async def refresh(platform: Platform, source: DataSource, url: str, *, seconds: 
     has_old = old is not None and await platform.store.head(old) is not None
     known = source.settings if has_old else {}
     project_id: int = source.project_id  # type: ignore[attr-defined]
-    got = await fetch(platform, project_id, url, seconds=seconds, known=known)
+    called = source.settings.get(NAMED)
+    got = await fetch(platform, project_id, url, seconds=seconds, known=known, called=called)
     if got is None:
         return
     try:
@@ -143,8 +155,12 @@ async def fetch(
     seconds: float,
     known: Mapping[str, Any] | None = None,
     bytes_max: int | None = None,
+    called: str | None = None,
 ) -> Fetched | None:
-    """Stream the file at a URL into the store; None where it is still the known one. It has no row of its own yet."""
+    """Stream the file at a URL into the store; None where it is still the known one. It has no row of its own yet.
+
+    It is found out what it is, unless it is `called` something.
+    """
     from connectors.web import Web, WebLimits  # noqa: PLC0415 - loads the HTTP client where it is used
 
     most = min(platform.settings.upload_bytes_max, bytes_max or platform.settings.upload_bytes_max)
@@ -154,7 +170,7 @@ async def fetch(
         answer = await _step(web, lambda: web.open(url, headers=headers, private=private))
         if answer.status == 304:  # noqa: PLR2004 - Not Modified
             return None
-        name, kind = _named(answer, url)
+        name, kind = _named(answer, url, called)
         key = f"uploads/{project_id}/{tokens.token_hex(16)}"
         async with aclosing(_chunks(web, answer)) as chunks:
             info = await platform.store.put(key, chunks, bytes_max=most)
@@ -219,14 +235,19 @@ def _private(url: str) -> Any:
     return Private({"Authorization": f"Basic {b64encode(pair).decode()}"})
 
 
-def _named(answer: Answer, url: str) -> tuple[str, str]:
-    """Name and kind of a file, by what the server calls it, by its URLs, else by its type. Raises Unsupported."""
+def _named(answer: Answer, url: str, called: str | None) -> tuple[str, str]:
+    """Name and kind of a file, by what it is `called`, or by what the server calls it, by its URLs, else by its type.
+
+    Raises Unsupported.
+    """
     type_ = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if type_ in {"text/html", "application/xhtml+xml"}:
         raise ConnectionFailed(
             "The URL answers with a web page, not with a file of data.",
             hint="It may be a login, or a page about the file: give the URL of the file itself.",
         )
+    if called is not None:
+        return called, _kind_of(called)
     names = [
         _disposition(answer.headers),
         unquote(urlsplit(url).path),
@@ -247,14 +268,18 @@ def _named(answer: Answer, url: str) -> tuple[str, str]:
     return stem + extension, _kind_of(stem + extension)
 
 
-def _kind_of(name: str) -> str:
-    """The kind that an extension stands for; raises Unsupported, InvalidInput for a database."""
-    kind = connectors.kind_of_file(name)
+def _kind_of(name: str, field: str | None = None) -> str:
+    """The kind that an extension stands for; raises Unsupported, InvalidInput for a database, both of this field."""
+    try:
+        kind = connectors.kind_of_file(name)
+    except Unsupported as error:
+        error.field = field
+        raise
     if kind.family is not Family.FILE:
         raise InvalidInput(
             f"{name!r} is a database, which is not read from a URL.",
             hint=f"Upload it, and connect it as `database: {{ engine: {kind.name.upper()}, objectKey: … }}`.",
-            field="url",
+            field=field or "url",
         )
     return kind.name
 
@@ -276,11 +301,9 @@ def _tag(value: str | None) -> str | None:
 async def _take(source: DataSource, got: Fetched) -> None:
     """The source's file is this one from now on."""
     said = {name: value for name, value in source.settings.items() if name not in FETCHED}
-    raw = {name: value for name, value in said.items() if name != "url"}
-    settings, _ = connectors.parse(
-        got.kind, raw | {"object_key": got.object_key, "file_name": got.file_name}
-    )
-    settings = {"url": said["url"]} | settings | got.settings()
+    settings = plain(said) | {"object_key": got.object_key, "file_name": got.file_name}
+    settings, _ = connectors.parse(got.kind, settings)
+    settings = {name: said[name] for name in _PLACE if name in said} | settings | got.settings()
     async with transaction():
         now = await held(source.id)
         if (now.settings, now.secrets) != (source.settings, source.secrets):
@@ -295,6 +318,11 @@ async def _take(source: DataSource, got: Fetched) -> None:
         )
         await DataSource.filter(id=source.id).update(kind=got.kind, settings=settings)
     source.kind, source.settings = got.kind, settings
+
+
+def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a file at a URL without those that only such a file has."""
+    return {name: value for name, value in settings.items() if name not in _PLACE}
 
 
 def _unplaced(kind: str | None, raw: Mapping[str, Any]) -> dict[str, Any]:

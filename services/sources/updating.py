@@ -15,7 +15,7 @@ from services import dispatch, jobs, values
 from services.access import Viewer, find
 from services.platform import Platform
 from services.sources.connections import Checked, FileGiven, Given, check
-from services.sources.fetching import FETCHED
+from services.sources.fetching import FETCHED, NAMED
 from services.sources.holding import held
 from services.sources.names import refuse_taken
 from services.sources.policies import POLICIES, policy
@@ -106,9 +106,12 @@ async def _checked(platform: Platform, source: DataSource, given: Given) -> Chec
         return await check(platform, project, given, place)
     is_draft = source.status is DataSourceStatus.DRAFT
     given = _placed(platform, given, source)
-    checked = await check(platform, project, given, place, drafts=is_draft)
     url = unseal(platform.keyring, source)["url"] if source.settings.get("url") else None
+    if url is not None and given.url == url and given.file_name is None:
+        given = replace(given, file_name=source.settings.get(NAMED))
+    checked = await check(platform, project, given, place, drafts=is_draft)
     is_there = url is not None and checked.secrets.get("url") == url
+    is_there = is_there and checked.settings.get(NAMED) == source.settings.get(NAMED)
     kept = {
         name: source.settings[name]
         for name in OVERRIDES
@@ -121,7 +124,7 @@ async def _checked(platform: Platform, source: DataSource, given: Given) -> Chec
 
 
 def _as_fetched(source: DataSource, checked: Checked) -> Checked:
-    """A file at the URL that it was at before: what is stored of it is read anew unless it changed there."""
+    """A file at the URL and of the name that it had: what is stored of it is read anew unless it changed there."""
     fetched = {
         name: source.settings[name] for name in ("file_name", *FETCHED) if name in source.settings
     }
