@@ -99,21 +99,17 @@ def check_url(url: str, raw: Mapping[str, Any]) -> tuple[str, dict[str, Any], di
     """
     shown, path = _shown(url)
     said = {name: value for name, value in raw.items() if name != "file_name"}
-    if (called := raw.get("file_name")) is not None:
-        name = uploads.shown_name(called)
-        kind = _kind_of(name, "file_name")
-        return (
-            kind,
-            {"url": shown, "file_name": name, NAMED: name} | _unplaced(kind, said),
-            {"url": url},
-        )
-    name = uploads.shown_name(unquote(path))
+    called = raw.get("file_name")
+    name = uploads.shown_name(unquote(path) if called is None else called)
+    kind: str | None = None
     try:
-        kind = _kind_of(name)
+        kind = _kind_of(name, None if called is None else "file_name")
     except Unsupported:
-        kind = None
+        if called is not None:
+            raise
     settings = _unplaced(kind, said)
     known = {"url": shown} | ({"file_name": name} if kind else {})
+    known |= {} if called is None else {NAMED: name}
     return kind or UNKNOWN_KIND, known | settings, {"url": url}
 
 
