@@ -28,20 +28,16 @@ from tortoise.exceptions import (
 )
 
 from models.engines.finishing import finish
-
-
-def small_letters(text: str | None) -> str | None:
-    """The text in small letters, one for one as PostgreSQL has it; SQLite's own `lower` knows only those of ASCII."""
-    if text is None or text.isascii():
-        return text and text.lower()
-    lower = map(str.lower, text)
-    return "".join(
-        small if len(small) == 1 else sign for small, sign in zip(lower, text, strict=True)
-    )
+from models.letters import small_letters
 
 
 async def _install(connection: aiosqlite.Connection) -> None:
-    await connection.create_function("small_letters", 1, small_letters, deterministic=True)
+    """Give SQL the small letters beyond ASCII, which SQLite's own `lower` does not know."""
+    await connection.create_function("small_letters", 1, _small_letters, deterministic=True)
+
+
+def _small_letters(text: str | None) -> str | None:
+    return None if text is None else small_letters(text)
 
 
 class Transaction(SqliteTransactionWrapper):
