@@ -13,6 +13,7 @@ from graph.context import Info, load
 from graph.enums import DataSourceStatus, Direction, expose
 from graph.fields import Node, column, link, node, returns
 from graph.filters import StringFilter, clean, key_is, text_is
+from graph.orders import Sort
 from graph.pages import (
     After,
     Before,
@@ -23,7 +24,6 @@ from graph.pages import (
     Offset,
     OldestFirst,
     PageRow,
-    Sort,
     Which,
     page_below,
     window,

@@ -15,7 +15,8 @@ from graph.context import Info, load
 from graph.enums import Direction, JobKind, JobStatus
 from graph.fields import Node, column, derived, link, node, returns
 from graph.filters import key_is, one_of
-from graph.pages import After, Listing, PageInfo, PageRow, Sort, page_below, window
+from graph.orders import Sort
+from graph.pages import After, Listing, PageInfo, PageRow, page_below, window
 from graph.scalars import JSON, BigInt, DateTime, rfc3339
 from graph.scripts.texts import text_of
 from graph.selection import Selection, read, shape_of

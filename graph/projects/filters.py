@@ -21,7 +21,7 @@ from graph.filters import (
     text_is,
     time_is,
 )
-from graph.pages import ORDERS_MAX, Sort
+from graph.orders import ORDERS_MAX, Sort
 from graph.scalars import DateTime
 from models import Team, User
 from models.rows import AllOf, AnyOf, Condition, IsNull, Key, Not, Within

@@ -12,7 +12,7 @@ import models
 from graph.enums import Direction, JobKind
 from graph.fields import Node, column, derived, link, node, one
 from graph.jobs.types import Job, SourceError, stored_error
-from graph.pages import Sort
+from graph.orders import Sort
 from graph.scalars import JSON, BigInt, DateTime, rfc3339
 from models.rows import Condition, IsNull, Pick, Within
 

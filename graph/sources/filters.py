@@ -8,7 +8,7 @@ import strawberry
 
 from graph.enums import DataSourceStatus, DataSourceType, Direction, expose
 from graph.filters import StringFilter, clean, key_is, one_of, text_is
-from graph.pages import Sort
+from graph.orders import Sort
 from models.rows import Condition, Eq
 
 

@@ -24,6 +24,7 @@ from graph.jobs.types import (
     job_conditions,
     stored_error,
 )
+from graph.orders import Sort
 from graph.pages import (
     After,
     Connection,
@@ -31,7 +32,6 @@ from graph.pages import (
     Listing,
     Offset,
     PageRow,
-    Sort,
     Which,
     page_below,
     window,
