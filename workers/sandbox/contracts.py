@@ -3,7 +3,7 @@
 - `def run_batches(batches)` or `def run_batches(batches, context)`: a generator of DataFrames in, DataFrames out.
 - `def run(df)` or `def run(df, context)`: a DataFrame in, a DataFrame out.
 - Neither, but the name `df` occurs: the script finds a global `df` and leaves its result in it.
-  It finds a global `context`, too.
+  It finds a global `context`, too, and `pd`, `np`, `re` and `json`.
 """
 
 from __future__ import annotations

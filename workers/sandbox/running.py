@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 import linecache
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Any, NoReturn, TypeVar
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -24,6 +27,7 @@ from workers.sandbox.reporting import Reporter, Sender
 
 T = TypeVar("T")
 _CAUSES_MAX = 10
+GIVEN = {"pd": pd, "np": np, "re": re, "json": json}  # what scripts on the global `df` find as well
 WARNINGS_MAX = 10  # of ours about results: each batch may have the same fault
 _ISOLATED = (
     "Scripts run isolated: without network, other processes, and files but those of Python. Parameters and the other"
@@ -171,9 +175,9 @@ class Script:
         return found  # type: ignore[no-any-return]
 
     def run_global(self, frame: pd.DataFrame, context: Context) -> object:
-        """Run the script with the globals `df` and `context`; what it left as `df`."""
+        """Run the script with the globals `df`, `context` and `GIVEN`; what it left as `df`."""
         space = self._module.__dict__
-        space.update(df=frame, context=context)
+        space.update(GIVEN, df=frame, context=context)
         self.call(lambda: exec(self._code, space))  # noqa: S102 - as above
         if "df" not in space:
             raise ScriptFailed(

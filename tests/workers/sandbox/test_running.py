@@ -182,6 +182,18 @@ async def test_a_script_of_globals_finds_its_context(tmp_path: Path) -> None:
     assert [row["n"] for row in step.rows] == [9, 3, 6]
 
 
+async def test_a_script_of_globals_finds_common_modules(tmp_path: Path) -> None:
+    body = (
+        "df['n'] = np.maximum(df['n'], 2)\ndf['s'] = json.dumps(re.findall('[0-9]', 'a1'))\n"
+        "df = pd.concat([df])"
+    )
+
+    step = await run_script(tmp_path, body, TABLE)
+
+    assert step.error is None
+    assert step.rows == [{"n": n, "s": '["1"]'} for n in (3, 2, 2)]
+
+
 async def test_a_table_larger_than_the_memory_is_seen_in_batches(tmp_path: Path) -> None:
     column = pa.array(np.zeros(10_000_000, np.int64))
     part = pa.table({f"c{at}": column for at in range(10)})  # 800 MB, and hardly any on disk
