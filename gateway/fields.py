@@ -146,13 +146,13 @@ def _value(declared: Field, value: Any, path: str, reading: _Reading, *, is_text
     _limit(declared, value, path, reading)
     if declared.kind == "array" and declared.items is not None:
         return [
-            _value(declared.items, item, f"{path}.{index}", reading, is_text=False)
+            _value(declared.items, item, f"{path}.{index}", reading, is_text=is_text)
             for index, item in enumerate(value)
         ]
     if declared.kind == "object" and declared.fields:
         known: dict[str, Any] = {}
         for each in declared.fields:
-            known.update(_field(each, value, f"{path}.{each.name}", reading, is_text=False))
+            known.update(_field(each, value, f"{path}.{each.name}", reading, is_text=is_text))
         return known
     return value
 

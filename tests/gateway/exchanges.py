@@ -83,7 +83,7 @@ def _send(server: Place, request: Mapping[str, Any], kept: Mapping[str, Any]) ->
             name: (file_name, text.encode())
             for name, (file_name, text) in filled.get("files", {}).items()
         }
-        fields = {name: (None, text) for name, text in filled.get("form", {}).items()}
+        fields = {name: (None, str(text)) for name, text in filled.get("form", {}).items()}
         body = {"files": {**fields, **files}}
     elif "raw" in filled:
         headers["content-type"] = filled.get("type", "application/json")
