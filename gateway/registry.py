@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gateway import schema_cms
 from gateway.dialect import Dialect
 
-_ALL: tuple[Dialect, ...] = ()
+_ALL: tuple[Dialect, ...] = (schema_cms.DIALECT,)
 DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in _ALL}
