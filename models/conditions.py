@@ -1,4 +1,4 @@
-"""Conditions and orders of rows as parametrised SQL, built from Tortoise's own metadata.
+"""Conditions on rows as parametrised SQL, built from Tortoise's own metadata.
 
 Names of tables and columns come from `Model._meta` and nowhere else; every value is a parameter. Nothing that a client
 sends becomes SQL text. `models.rows` reads with them.
@@ -24,49 +24,6 @@ from models.letters import small_letters
 
 Dialect = Literal["sqlite", "postgresql"]
 _OPERATORS = {"=": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">=", "!=": "<>"}
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A column to sort by: its own, or through a foreign key, `team.name`.
-
-    Without `nulls_first`, nulls are last when ascending and first when descending.
-    """
-
-    column: str
-    descending: bool = False
-    nulls_first: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Columns to sort by; the last one has to be unique. `descending` turns the whole order round."""
-
-    columns: tuple[str | Key, ...]
-    descending: bool = False
-
-    @property
-    def keys(self) -> tuple[Key, ...]:
-        """The columns with the directions and the places of nulls that come of it all."""
-        return _keys(self)
-
-    def reversed(self) -> Order:
-        """The same order from its other end."""
-        return Order(self.columns, not self.descending)
-
-
-@lru_cache(maxsize=1024)
-def _keys(order: Order) -> tuple[Key, ...]:
-    keys = [Key(each) if isinstance(each, str) else each for each in order.columns]
-    return tuple(
-        Key(
-            key.column,
-            key.descending is not order.descending,
-            (key.descending if key.nulls_first is None else key.nulls_first)
-            is not order.descending,
-        )
-        for key in keys
-    )
 
 
 class Statement:
@@ -269,44 +226,6 @@ class IsNull(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Beyond(Condition):
-    """Keyset: the row comes after the one with these values in this order."""
-
-    order: Order
-    values: tuple[Any, ...]
-
-    def render(self, model: type[Model], statement: Statement) -> str:
-        """`(a, b) > (x, y)`, which an index on (a, b) answers; with nulls or several directions, column by column."""
-        keys = self.order.keys
-        columns = [column_of(model, key.column) for key in keys]
-        bound = ["NULL" if value is None else statement.bind(value) for value in self.values]
-        is_plain = not any(is_nullable(model, key.column) for key in keys)
-        if is_plain and len({key.descending for key in keys}) == 1:
-            operator = "<" if keys[0].descending else ">"
-            return f"({', '.join(columns)}) {operator} ({', '.join(bound)})"
-        after = "1 = 0"
-        for key, column, value in reversed(list(zip(keys, columns, bound, strict=True))):
-            same = f"{column} IS NULL" if value == "NULL" else f"{column} = {value}"
-            after = f"({_past(model, key, column, value)} OR ({same} AND {after}))"
-        if is_nullable(model, keys[0].column):
-            return after
-        near = (
-            "<=" if keys[0].descending else ">="
-        )  # says no more, but an index can be entered there
-        return f"({columns[0]} {near} {bound[0]} AND {after})"
-
-
-def _past(model: type[Model], key: Key, column: str, value: str) -> str:
-    """The column alone is past the value, which may be NULL."""
-    if value == "NULL":
-        return f"{column} IS NOT NULL" if key.nulls_first else "1 = 0"
-    past = f"{column} {'<' if key.descending else '>'} {value}"
-    if key.nulls_first or not is_nullable(model, key.column):
-        return past
-    return f"({past} OR {column} IS NULL)"
-
-
-@dataclass(frozen=True, slots=True)
 class Within(Condition):
     """The column is among a column of other rows: `Within("project_id", Project, conditions)`."""
 
@@ -382,20 +301,6 @@ def where_of(model: type[Model], conditions: Iterable[Condition], statement: Sta
     """` WHERE a AND b`, or nothing without conditions."""
     parts = [condition.render(model, statement) for condition in conditions]
     return f" WHERE {' AND '.join(parts)}" if parts else ""
-
-
-def order_of(model: type[Model], order: Order, dialect: Dialect, prefix: str = "") -> str:
-    """What follows ORDER BY. `prefix` is the table's alias with its point."""
-    return ", ".join(_sorted_by(model, key, dialect, prefix) for key in order.keys)
-
-
-def _sorted_by(model: type[Model], key: Key, dialect: Dialect, prefix: str) -> str:
-    text = f"{column_of(model, key.column, prefix)} {'DESC' if key.descending else 'ASC'}"
-    # To PostgreSQL a null is larger than any value, to SQLite smaller.
-    usual = key.descending is (dialect == "postgresql")
-    if key.nulls_first is usual or not is_nullable(model, key.column):
-        return text
-    return f"{text} NULLS {'FIRST' if key.nulls_first else 'LAST'}"
 
 
 def table_of(model: type[Model]) -> str:

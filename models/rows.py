@@ -1,4 +1,4 @@
-"""Reading rows without model instances: parametrised SQL (`models.conditions`) in, plain rows out.
+"""Reading rows without model instances: parametrised SQL in (`models.conditions`, `models.orders`), plain rows out.
 
 Writing, and whatever needs a model's methods, stays with Tortoise.
 """
@@ -21,7 +21,6 @@ from tortoise.models import Model
 from models.conditions import (
     AllOf,
     AnyOf,
-    Beyond,
     Compare,
     CompareText,
     Condition,
@@ -32,20 +31,18 @@ from models.conditions import (
     In,
     InAnyCase,
     IsNull,
-    Key,
     KeyIs,
     Not,
-    Order,
     StartsWith,
     Statement,
     Within,
     column_of,
     field_of,
     is_nullable,
-    order_of,
     table_of,
     where_of,
 )
+from models.orders import Beyond, Key, Order, order_of
 
 __all__ = [
     "AllOf",
