@@ -210,6 +210,16 @@ def key_is(column: str, kind: str, public_id: str | None) -> list[Condition]:
     return [AnyOf(()) if key is None else Eq(column, key)]
 
 
+def keys_in(
+    column: str, kind: str, public_ids: Sequence[str] | None, field: str
+) -> list[Condition]:
+    """The column is one of the keys that these ids name; what names none of this kind matches nothing."""
+    if public_ids is None:
+        return []
+    keys = [key_of(kind, public_id) for public_id in bounded(public_ids, field)]
+    return [In(column, [key for key in keys if key is not None])]
+
+
 def between(column: str, after: datetime | None, before: datetime | None) -> list[Condition]:
     """The column is later than `after` and earlier than `before`; None leaves an end open."""
     later: list[Condition] = [] if after is None else [Compare(column, ">", after)]

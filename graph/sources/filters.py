@@ -7,7 +7,7 @@ from enum import StrEnum
 import strawberry
 
 from graph.enums import DataSourceStatus, DataSourceType, Direction, expose
-from graph.filters import StringFilter, clean, key_is, one_of, text_is
+from graph.filters import StringFilter, clean, key_is, keys_in, one_of, text_is
 from graph.orders import Sort
 from models.rows import Condition, Eq
 
@@ -47,6 +47,9 @@ class DataSourceOrder:
 class DataSourceFilter:
     """A filter of data sources."""
 
+    id: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="These data sources, as far as they are in the list at all."
+    )
     project_id: strawberry.ID | None = strawberry.field(
         default=None, description="Data sources of this project."
     )
@@ -75,6 +78,7 @@ def source_conditions(filter: DataSourceFilter | None) -> list[Condition]:
         return []
     scope = filter.scope
     return [
+        *keys_in("id", "datasource", filter.id, "filter.id"),
         *key_is("project_id", "project", filter.project_id),
         *key_is("dataset_id", "dataset", filter.dataset_id),
         *one_of("type", filter.type, "filter.type"),

@@ -87,6 +87,14 @@ class DataSourceInput:
     )
 
 
+@strawberry.input(description="A dataset that is made for the data sources that are connected.")
+class NewDatasetInput:
+    """Of `ConnectDataSourcesInput`."""
+
+    name: str = strawberry.field(description="What people call it; up to 200 characters.")
+    description: str | None = strawberry.field(default=None, description="What it is about.")
+
+
 @strawberry.input(description="Data sources to connect: all of them, or none.")
 class ConnectDataSourcesInput:
     """For `connectDataSources`."""
@@ -96,6 +104,11 @@ class ConnectDataSourcesInput:
     )
     dataset_id: strawberry.ID | None = strawberry.field(
         default=None, description="The dataset that they will be in, in place of a project."
+    )
+    new_dataset: NewDatasetInput | None = strawberry.field(
+        default=None,
+        description="A new dataset of the project, in place of its default one: made with the data sources, or not at "
+        "all.",
     )
     scope: str | None = strawberry.field(
         default="user", description="A free label that lists can be filtered by."

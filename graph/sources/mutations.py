@@ -17,6 +17,7 @@ from graph.sources.inputs import (
     ConnectDataSourcesInput,
     DataSourceInput,
     IntrospectDataSourceInput,
+    NewDatasetInput,
     PresignDataSourceInput,
     SyncDataSourcesInput,
     SyncOptions,
@@ -75,6 +76,7 @@ class SourceMutations:
             [_source(each) for each in input.sources],
             project_id=input.project_id,
             dataset_id=input.dataset_id,
+            new_dataset=_dataset(input.new_dataset),
             scope=SCOPE if input.scope is None else input.scope,
             sync=input.sync is not False,
             unique_names=bool(input.unique_names),
@@ -181,6 +183,10 @@ class SourceMutations:
             snapshot_id=input.snapshot_id,
         )
         return PresignDataSourcePayload(url=link.url, expires_at=link.expires_at)
+
+
+def _dataset(new: NewDatasetInput | None) -> sources.NewDataset | None:
+    return None if new is None else sources.NewDataset(new.name, new.description)
 
 
 def _source(input: DataSourceInput) -> sources.SourceGiven:

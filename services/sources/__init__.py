@@ -2,7 +2,7 @@
 
 from connectors.rest.settings import ApiPaginationKind
 from services.sources.checking import Tested, introspect, test_connection
-from services.sources.connecting import Connected, SourceGiven, connect
+from services.sources.connecting import Connected, NewDataset, SourceGiven, connect
 from services.sources.connections import ApiGiven, DatabaseEngine, DatabaseGiven, FileGiven, Given
 from services.sources.dialing import connection_of
 from services.sources.sealing import rotate_secrets
@@ -19,6 +19,7 @@ __all__ = [
     "DatabaseGiven",
     "FileGiven",
     "Given",
+    "NewDataset",
     "SourceGiven",
     "SyncMode",
     "TableGiven",

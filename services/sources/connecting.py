@@ -37,6 +37,14 @@ class SourceGiven:
 
 
 @dataclass(frozen=True, slots=True)
+class NewDataset:
+    """A dataset that is made for the sources of a request."""
+
+    name: str
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Connected:
     """Keys of the new sources, in the order of the request, and of their first syncs."""
 
@@ -59,21 +67,31 @@ async def connect(
     *,
     project_id: str | None = None,
     dataset_id: str | None = None,
+    new_dataset: NewDataset | None = None,
     scope: str = "user",
     sync: bool = True,
     unique_names: bool = False,
     idempotency_key: str | None = None,
 ) -> Connected:
-    """Connect all of these sources or none, in a dataset or in the project's default one; `sync` queues their syncs.
+    """Connect all of these sources or none, in a dataset, in a new one of the project, or in its default one.
+
+    `sync` queues their syncs.
 
     Nothing is dialled: whether a source answers, `test_connection` or the sync finds out. A file without a place is a
     draft, which has no sync. With `unique_names` Conflict is raised where the project has a source of the same name, or
     two of these have it.
     """
     project, dataset = await _place(viewer, project_id, dataset_id)
+    if new_dataset is not None and dataset_id is not None:
+        raise InvalidInput(
+            "Data sources go to a dataset that is there, or to a new one.",
+            hint="Leave out datasetId or newDataset.",
+            field="input.newDataset",
+        )
     given = {
         "project": project.id,
         "dataset": dataset.id,
+        "new_dataset": new_dataset,
         "sources": sources,
         "scope": scope,
         "sync": sync,
@@ -82,6 +100,8 @@ async def connect(
 
     async def prepare() -> list[_Ready]:
         values.bounded(sources, "input.sources", items_max=SOURCES_MAX)
+        if new_dataset is not None:
+            _named(new_dataset)
         label = values.name(scope, "input.scope", chars_max=SCOPE_CHARS_MAX)
         return [
             await _prepare(platform, project, source, label, f"input.sources[{index}]")
@@ -91,7 +111,8 @@ async def connect(
     async def commit(ready: list[_Ready]) -> Result:
         if unique_names:
             await refuse_taken(project.id, _paths(ready))
-        return await _write(platform, viewer, dataset, ready, sync=sync)
+        made = None if new_dataset is None else await _made(project, viewer, new_dataset)
+        return await _write(platform, viewer, made or dataset, ready, sync=sync)
 
     done = await idempotency.once(
         platform,
@@ -132,6 +153,19 @@ async def _place(
             field="input.datasetId",
         )
     return project, dataset
+
+
+def _named(new: NewDataset) -> dict[str, Any]:
+    """The columns of a new dataset; raises InvalidInput."""
+    place = "input.newDataset"
+    return {
+        "name": values.name(new.name, f"{place}.name"),
+        "description": values.description(new.description, f"{place}.description"),
+    }
+
+
+async def _made(project: Project, viewer: Viewer, new: NewDataset) -> Dataset:
+    return await Dataset.create(project_id=project.id, creator_id=viewer.user_id, **_named(new))
 
 
 async def _prepare(

@@ -63,6 +63,9 @@ async def test_filters_of_datasets_sources_and_jobs(platform: Platform) -> None:
     assert await filtered(asker, "datasets", search=dataset.name) == [dataset.id]
     assert await filtered(asker, "dataSources", projectId=project) == [two.id]
     assert await filtered(asker, "dataSources", datasetId=own) == [two.id]
+    assert await filtered(asker, "dataSources", id=[public_id("datasource", two.id)]) == [two.id]
+    assert await filtered(asker, "dataSources", id=[str(one.id), own, "nonsense"]) == [one.id]
+    assert await filtered(asker, "dataSources", id=[]) == []
     assert await filtered(asker, "dataSources", type=["FILE"]) == [one.id]
     assert await filtered(asker, "dataSources", type=[]) == []
     assert await filtered(asker, "dataSources", status=["SYNCED", "FAILED"]) == [one.id]
@@ -90,3 +93,10 @@ async def test_filters_that_no_database_can_answer_are_refused(
     query = FILTERED.format("Project", "projects")
 
     assert await asker.code(query, filter=given) == ("INVALID_INPUT", field)
+
+
+async def test_so_many_ids_are_too_many(platform: Platform) -> None:
+    asker = Asker(platform, await factories.make_viewer())
+    query = FILTERED.format("DataSource", "dataSources")
+
+    assert await asker.code(query, filter={"id": ["1"] * 201}) == ("INVALID_INPUT", "filter.id")
