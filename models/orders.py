@@ -42,16 +42,15 @@ class Order:
 
 @lru_cache(maxsize=1024)
 def _keys(order: Order) -> tuple[Key, ...]:
-    keys = [Key(each) if isinstance(each, str) else each for each in order.columns]
     return tuple(
-        Key(
-            key.column,
-            key.descending is not order.descending,
-            (key.descending if key.nulls_first is None else key.nulls_first)
-            is not order.descending,
-        )
-        for key in keys
+        _turned(each if isinstance(each, Key) else Key(each), around=order.descending)
+        for each in order.columns
     )
+
+
+def _turned(key: Key, *, around: bool) -> Key:
+    nulls_first = key.descending if key.nulls_first is None else key.nulls_first
+    return Key(key.column, key.descending is not around, nulls_first is not around)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +75,9 @@ class Beyond(Condition):
             after = f"({_past(model, key, column, value)} OR ({same} AND {after}))"
         if is_nullable(model, keys[0].column):
             return after
-        near = (
-            "<=" if keys[0].descending else ">="
-        )  # says no more, but an index can be entered there
-        return f"({columns[0]} {near} {bound[0]} AND {after})"
+        # This says nothing new, but an index can be entered by it.
+        near = f"{columns[0]} {'<=' if keys[0].descending else '>='} {bound[0]}"
+        return f"({near} AND {after})"
 
 
 def _past(model: type[Model], key: Key, column: str, value: str) -> str:
