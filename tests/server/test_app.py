@@ -43,11 +43,13 @@ async def test_a_page_of_a_named_origin_may_send_parts_and_see_their_etags(tmp_p
     assert "access-control-allow-credentials" not in answer.headers
 
 
-async def test_no_page_may_delete(tmp_path: Path) -> None:
+async def test_a_page_may_use_the_methods_of_the_dialects_and_no_other(tmp_path: Path) -> None:
     async with browser(tmp_path, ORIGIN) as client:
-        before = await asked(client, "DELETE")
+        served = [await asked(client, method) for method in ("PATCH", "DELETE")]
+        other = await asked(client, "PURGE")
 
-    assert before.status_code == 400
+    assert [answer.status_code for answer in served] == [200, 200]
+    assert other.status_code == 400
 
 
 @pytest.mark.parametrize("origins", [(), ("https://other.example.com",)])
