@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway import schema_cms
+from gateway import schema_cms, ufdl
 from gateway.dialect import Dialect
 
-_ALL: tuple[Dialect, ...] = (schema_cms.DIALECT,)
+_ALL: tuple[Dialect, ...] = (
+    schema_cms.DIALECT,
+    ufdl.DIALECT,
+)
 DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in _ALL}

@@ -1,0 +1,164 @@
+"""Projects: listed by a filter spec, made, changed, deleted in two steps, and brought back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.call import Call
+from gateway.dialect import EMPTY, Data, Reply, Route, Variables, one, several
+from gateway.failures import Failure
+from gateway.fields import Field
+from gateway.ufdl import filters, replies, specs
+from gateway.ufdl.keys import key_of
+from gateway.ufdl.staff import require_staff
+
+PAGES_MAX = 500  # of one list, which has 200 projects a page
+_PATH = "/v1/projects/{pk:int}"
+_NAME = Field("name", "string", "What people call it.", blank=False, chars_max=200, required=True)
+_TEAM = Field("team", "integer", "The key of the team that owns it.", required=True)
+_OPTIONAL = (
+    Field("name", "string", "Its new name.", blank=False, chars_max=200),
+    Field("team", "integer", "The key of the team to move it to."),
+)
+
+
+@several("ListProjects")
+async def _list(call: Call) -> Reply:
+    asked = filters.variables(specs.parse(call.body))
+    rows: list[Data] = []
+    after = None
+    for _ in range(PAGES_MAX):
+        page = (await call.run("ListProjects", {**asked, "after": after}))["projects"]
+        rows += page["nodes"]
+        if not page["pageInfo"]["hasNextPage"]:
+            return Reply(200, [replies.project(row) for row in rows])
+        after = page["pageInfo"]["endCursor"]
+    raise Failure(
+        "INVALID_INPUT", "More projects match than one list gives.", hint="Filter by more."
+    )
+
+
+def _new(call: Call) -> Variables:
+    return {
+        "input": {
+            "name": call.values["name"],
+            "teamId": str(call.values["team"]),
+            "uniqueName": True,
+            "idempotencyKey": call.idempotency_key(),
+        }
+    }
+
+
+def _created(_call: Call, data: Data) -> Reply:
+    return Reply(201, replies.project(data["createProject"]["project"]))
+
+
+@several("RetrieveProject")
+async def _retrieve(call: Call) -> Reply:
+    rows = (await call.run("RetrieveProject", {"pk": key_of(call)}))["projects"]["nodes"]
+    if not rows:
+        raise Failure("NOT_FOUND", "There is no such project.")
+    return Reply(200, replies.project(rows[0]))
+
+
+def _changes(call: Call) -> Variables:
+    given: dict[str, Any] = {"id": str(key_of(call)), "uniqueName": True}
+    if "name" in call.values:
+        given["name"] = call.values["name"]
+    if "team" in call.values:
+        given["teamId"] = str(call.values["team"])
+    return {"input": given}
+
+
+def _updated(_call: Call, data: Data) -> Reply:
+    return Reply(200, replies.project(data["updateProject"]["project"]))
+
+
+def _id(call: Call) -> Variables:
+    return {"id": str(key_of(call))}
+
+
+def _destroyed(_call: Call, _data: Data) -> Reply:
+    return Reply(204, EMPTY)
+
+
+@several("IsStaff", "DestroyProject", "HardDeleteProject")
+async def _hard_delete(call: Call) -> Reply:
+    await require_staff(call)
+    await call.run("DestroyProject", _id(call))  # so that the answer says when it was deleted
+    data = await call.run("HardDeleteProject", _id(call))
+    return Reply(200, replies.project(data["hardDeleteProject"]["project"]))
+
+
+@several("IsStaff", "ReinstateProject")
+async def _reinstate(call: Call) -> Reply:
+    await require_staff(call)
+    data = await call.run("ReinstateProject", _id(call))
+    return Reply(200, replies.project(data["reinstateProject"]["project"]))
+
+
+_ONE = {200: replies.PROJECT}
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/projects/list",
+        "The projects of your teams that match a filter spec",
+        _list,
+        body=specs.SCHEMA,
+        replies={200: replies.array(replies.PROJECT)},
+        about="Without a body it gives all active ones, by key. Nothing in a filter spec is ignored: what it may not "
+        "have is refused.",
+    ),
+    Route(
+        "POST",
+        "/v1/projects/create",
+        "Make a project",
+        one("CreateProject", _new, _created),
+        fields=(_NAME, _TEAM),
+        replies={201: replies.PROJECT},
+        accepts=("json", "form"),
+        about="Its name has to be unique among the active projects of the team.",
+    ),
+    Route("GET", _PATH, "A project, also a deleted one", _retrieve, replies=_ONE),
+    Route(
+        "PUT",
+        _PATH,
+        "Change name and team of a project",
+        one("UpdateProject", _changes, _updated),
+        fields=(_NAME, _TEAM),
+        replies=_ONE,
+        accepts=("json", "form"),
+        about="Moving it to another team takes permission A in the team that it leaves.",
+    ),
+    Route(
+        "PATCH",
+        _PATH,
+        "Change name or team of a project",
+        one("UpdateProject", _changes, _updated),
+        fields=_OPTIONAL,
+        replies=_ONE,
+        accepts=("json", "form"),
+        about="Moving it to another team takes permission A in the team that it leaves.",
+    ),
+    Route(
+        "DELETE",
+        _PATH,
+        "Delete a project so that it can be reinstated",
+        one("DestroyProject", _id, _destroyed),
+        replies={204: None},
+    ),
+    Route(
+        "DELETE",
+        f"{_PATH}/hard",
+        "Remove a project for good: staff only",
+        _hard_delete,
+        replies=_ONE,
+    ),
+    Route(
+        "DELETE",
+        f"{_PATH}/reinstate",
+        "Bring a deleted project back: staff only",
+        _reinstate,
+        replies=_ONE,
+    ),
+)

@@ -1,0 +1,127 @@
+"""What GraphQL answers, as the dialect writes it, and the JSON Schemas of that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.dialect import Data, Schema
+
+LEVELS: Mapping[str, str] = {"READ": "R", "EXECUTE": "X", "WRITE": "W", "ADMIN": "A"}
+ROLES: Mapping[str, str] = {level: role for role, level in LEVELS.items()}
+
+_KEY = {"type": "integer", "minimum": 1}
+_KEY_OR_NULL = {"type": ["integer", "null"], "minimum": 1}
+_TIME = {
+    "type": "string",
+    "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}\+00:00$",
+    "examples": ["2026-11-21T13:28:56.123000+00:00"],
+}
+_TIME_OR_NULL = _TIME | {"type": ["string", "null"]}
+
+
+def _object(properties: Mapping[str, Schema]) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def array(items: Schema) -> Schema:
+    """The schema of a bare array."""
+    return {"type": "array", "items": items}
+
+
+PROJECT = _object(
+    {
+        "pk": _KEY,
+        "name": {"type": "string"},
+        "team": _KEY,
+        "creator": _KEY_OR_NULL,
+        "creation_time": _TIME,
+        "deletion_time": _TIME_OR_NULL,
+    }
+)
+TEAM = _object(
+    {
+        "pk": _KEY,
+        "name": {"type": "string"},
+        "members": array(_object({"pk": _KEY, "username": {"type": "string"}})),
+        "creator": _KEY_OR_NULL,
+        "creation_time": _TIME,
+        "deletion_time": {"type": "null"},
+    }
+)
+PERMISSIONS: Schema = {"type": "string", "enum": list(ROLES)}
+MEMBERSHIP = _object({"user": _KEY, "team": _KEY, "permissions": PERMISSIONS})
+USER = _object(
+    {
+        "pk": _KEY,
+        "username": {"type": "string"},
+        "email": {"type": ["string", "null"]},
+        "is_staff": {"type": "boolean"},
+        "date_joined": _TIME,
+    }
+)
+TOKENS = _object({"refresh": {"type": "string"}, "access": {"type": "string"}})
+ACCESS = _object({"access": {"type": "string"}})
+NOTHING: Schema = {"type": "object", "maxProperties": 0}
+
+
+def time(stamp: str | None) -> str | None:
+    """A time with microseconds and its offset, which GraphQL writes with milliseconds and a Z."""
+    return None if stamp is None else f"{stamp.removesuffix('Z')}000+00:00"
+
+
+def project(row: Data) -> dict[str, Any]:
+    """A project."""
+    return {
+        "pk": row["pk"],
+        "name": row["name"],
+        "team": row["team"]["pk"],
+        "creator": _key(row["creator"]),
+        "creation_time": time(row["createdAt"]),
+        "deletion_time": time(row["deletedAt"]),
+    }
+
+
+def team(row: Data) -> dict[str, Any]:
+    """A team, which is never deleted."""
+    return {
+        "pk": row["pk"],
+        "name": row["name"],
+        "members": [
+            {"pk": each["user"]["pk"], "username": each["user"]["username"]}
+            for each in row["members"]
+        ],
+        "creator": _key(row["creator"]),
+        "creation_time": time(row["createdAt"]),
+        "deletion_time": None,
+    }
+
+
+def membership(team_row: Data) -> dict[str, Any]:
+    """The membership of a team that was asked for one member."""
+    member = team_row["member"]
+    return {
+        "user": member["user"]["pk"],
+        "team": team_row["pk"],
+        "permissions": LEVELS[member["role"]],
+    }
+
+
+def user(row: Data) -> dict[str, Any]:
+    """A user, with the names that Django has for it."""
+    return {
+        "pk": row["pk"],
+        "username": row["username"],
+        "email": row["email"],
+        "is_staff": row["isStaff"],
+        "date_joined": time(row["createdAt"]),
+    }
+
+
+def _key(row: Data | None) -> int | None:
+    return None if row is None else row["pk"]

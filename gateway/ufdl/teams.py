@@ -1,0 +1,183 @@
+"""Teams, who is in them, and users."""
+
+from __future__ import annotations
+
+from gateway.call import Call
+from gateway.dialect import Data, Reply, Route, Variables, one, several
+from gateway.failures import NOT_SERVED, Failure
+from gateway.fields import Field
+from gateway.ufdl import replies, specs
+from gateway.ufdl.failures import ALREADY_SO
+from gateway.ufdl.keys import key_of
+from gateway.ufdl.staff import require_staff
+
+_PATH = "/v1/teams/{pk:int}"
+_NAME = Field("name", "string", "What people call it.", blank=False, chars_max=200, required=True)
+_NEW_NAME = Field("name", "string", "Its new name.", blank=False, chars_max=200)
+_MEMBERSHIP = (
+    Field("username", "string", "The user's name.", blank=False, required=True),
+    Field("method", "string", "What to do.", choices=("add", "remove", "update"), required=True),
+    Field(
+        "permissions",
+        "string",
+        "What the user may do: R read, X execute, W write, A administer; each includes the ones before it.",
+        choices=tuple(replies.ROLES),
+        default="R",
+        has_default=True,
+    ),
+)
+
+
+@several("ListTeams")
+async def _list(call: Call) -> Reply:
+    specs.check_plain(call.body)
+    teams = (await call.run("ListTeams", {}))["viewer"]["teams"]
+    return Reply(200, [replies.team(each["team"]) for each in teams])
+
+
+@several("IsStaff", "CreateTeam")
+async def _create(call: Call) -> Reply:
+    await require_staff(call)
+    new = {"name": call.values["name"], "idempotencyKey": call.idempotency_key()}
+    data = await call.run("CreateTeam", {"input": new})
+    return Reply(201, replies.team(data["createTeam"]["team"]))
+
+
+def _id(call: Call) -> Variables:
+    return {"id": str(key_of(call))}
+
+
+def _found(_call: Call, data: Data) -> Reply:
+    if data["team"] is None:
+        raise _missing()
+    return Reply(200, replies.team(data["team"]))
+
+
+def _missing() -> Failure:
+    return Failure("NOT_FOUND", "There is no such team, member or user.")
+
+
+@several("UpdateTeam", "RetrieveTeam")
+async def _update(call: Call) -> Reply:
+    if "name" not in call.values:
+        return _found(call, await call.run("RetrieveTeam", _id(call)))
+    new = {**_id(call), "name": call.values["name"]}
+    data = await call.run("UpdateTeam", {"input": new})
+    return Reply(200, replies.team(data["updateTeam"]["team"]))
+
+
+@several()
+async def _keep(_call: Call) -> Reply:
+    raise Failure(
+        NOT_SERVED,
+        'Method "DELETE" not allowed. Teams are not deleted in Headwater.',
+        hint="Take its members out, and delete its projects.",
+        headers={"allow": ""},
+    )
+
+
+async def _member(call: Call, username: str) -> Data:
+    """The team with the membership of a user, null without one."""
+    team: Data | None = (await call.run("RetrieveMember", {**_id(call), "username": username}))[
+        "team"
+    ]
+    if team is None:
+        raise _missing()
+    return team
+
+
+@several("RetrieveMember", "SetMember")
+async def _set_member(call: Call) -> Reply:
+    username, method = call.values["username"], call.values["method"]
+    before = await _member(call, username)
+    is_member = before["member"] is not None
+    if is_member and method == "add":
+        message = f"{username} is a member of this team already."
+        raise Failure(ALREADY_SO, message, hint='Use the method "update".')
+    role = None if method == "remove" else replies.ROLES[call.values["permissions"]]
+    change = {"teamId": str(key_of(call)), "username": username, "role": role}
+    if not is_member and method != "add":
+        message = f"{username} is no member of this team."
+        raise Failure(ALREADY_SO, message, hint='Use the method "add".')
+    data = await call.run("SetMember", {"input": change, "username": username})
+    after = data["setTeamMember"]["team"]
+    return Reply(200, replies.membership(before if role is None else after))
+
+
+@several("RetrieveMember")
+async def _permissions(call: Call) -> Reply:
+    team = await _member(call, call.params["username"])
+    if team["member"] is None:
+        raise _missing()
+    return Reply(200, replies.LEVELS[team["member"]["role"]])
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/teams/list",
+        "The teams that you are in",
+        _list,
+        body=specs.SCHEMA,
+        replies={200: replies.array(replies.TEAM)},
+        about="A filter spec may be given, but not with expressions or an order.",
+    ),
+    Route(
+        "POST",
+        "/v1/teams/create",
+        "Make a team: staff only",
+        _create,
+        fields=(_NAME,),
+        replies={201: replies.TEAM},
+        accepts=("json", "form"),
+        about="Whoever makes it is a member with permission A.",
+    ),
+    Route(
+        "GET",
+        _PATH,
+        "A team with its members",
+        one("RetrieveTeam", _id, _found),
+        replies={200: replies.TEAM},
+    ),
+    Route(
+        "PUT",
+        _PATH,
+        "Rename a team",
+        _update,
+        fields=(_NAME,),
+        replies={200: replies.TEAM},
+        accepts=("json", "form"),
+        about="Takes permission A in it.",
+    ),
+    Route(
+        "PATCH",
+        _PATH,
+        "Rename a team",
+        _update,
+        fields=(_NEW_NAME,),
+        replies={200: replies.TEAM},
+        accepts=("json", "form"),
+        about="Takes permission A in it.",
+    ),
+    *(
+        Route("DELETE", path, "Teams are not deleted here", _keep, replies={})
+        for path in (_PATH, f"{_PATH}/hard", f"{_PATH}/reinstate")
+    ),
+    Route(
+        "PATCH",
+        f"{_PATH}/memberships",
+        "Add a user to a team, take one out, or change what one may do",
+        _set_member,
+        fields=_MEMBERSHIP,
+        replies={200: replies.MEMBERSHIP},
+        accepts=("json", "form"),
+        about="Answers the membership as it is now; one that is removed, as it was. Takes permission A in the team.",
+    ),
+    Route(
+        "GET",
+        f"{_PATH}/permissions/{{username}}",
+        "What a member of a team may do",
+        _permissions,
+        replies={200: replies.PERMISSIONS},
+    ),
+)

@@ -1,0 +1,50 @@
+"""Users: oneself and the members of one's teams."""
+
+from __future__ import annotations
+
+from gateway.call import Call
+from gateway.dialect import Reply, Route, several
+from gateway.failures import Failure
+from gateway.ufdl import replies, specs
+from gateway.ufdl.keys import key_in
+
+
+@several("RetrieveUserByKey", "RetrieveUserByName")
+async def _retrieve(call: Call) -> Reply:
+    asked = call.params["user"]
+    if asked.isascii() and asked.isdecimal():
+        data = await call.run("RetrieveUserByKey", {"id": str(key_in(asked))})
+    else:
+        data = await call.run("RetrieveUserByName", {"username": asked})
+    if data["user"] is None:
+        raise Failure("NOT_FOUND", "There is no such user.")
+    return Reply(200, replies.user(data["user"]))
+
+
+@several("ListUsers")
+async def _list(call: Call) -> Reply:
+    specs.check_plain(call.body)
+    viewer = (await call.run("ListUsers", {}))["viewer"]
+    members = [each["user"] for team in viewer["teams"] for each in team["team"]["members"]]
+    users = {row["pk"]: replies.user(row) for row in (viewer, *members)}
+    return Reply(200, [users[key] for key in sorted(users)])
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/users/list",
+        "You and the members of your teams",
+        _list,
+        body=specs.SCHEMA,
+        replies={200: replies.array(replies.USER)},
+        about="A filter spec may be given, but not with expressions or an order.",
+    ),
+    Route(
+        "GET",
+        "/v1/users/{user}",
+        "A user by key or by name: you, or a member of your teams",
+        _retrieve,
+        replies={200: replies.USER},
+    ),
+)
