@@ -122,13 +122,15 @@ def _detail(failure: Failure, call: Call | None) -> str:
     }
     if failure.code in fixed:
         return fixed[failure.code]
-    message = failure.message
+    message, hint = failure.message, failure.hint
+    if failure.code == "CONFLICT" and failure.field == "input.name":
+        hint = "Choose another name."
     if failure.code == MALFORMED_BODY:
         message = f"JSON parse error - {message}"
     reads_itself = call is not None and call.route.body is not None
     if failure.code == UNPARSABLE or (failure.code == MALFORMED_BODY and reads_itself):
         message = f"Unable to parse JSON: {message}"
-    return " ".join(filter(None, (message, failure.hint)))
+    return " ".join(filter(None, (message, hint)))
 
 
 def _named(failure: Failure, call: Call) -> dict[str, Any] | None:

@@ -67,12 +67,12 @@ async def _update(call: Call) -> Reply:
 
 
 @several()
-async def _keep(_call: Call) -> Reply:
+async def _keep(call: Call) -> Reply:
     raise Failure(
         NOT_SERVED,
         'Method "DELETE" not allowed. Teams are not deleted in Headwater.',
         hint="Take its members out, and delete its projects.",
-        headers={"allow": ""},
+        headers={"allow": "GET, PATCH, PUT" if call.route.path == _PATH else ""},
     )
 
 
@@ -98,7 +98,8 @@ async def _set_member(call: Call) -> Reply:
     change = {"teamId": str(key_of(call)), "username": username, "role": role}
     if not is_member and method != "add":
         message = f"{username} is no member of this team."
-        raise Failure(ALREADY_SO, message, hint='Use the method "add".')
+        hint = 'Use the method "add".' if method == "update" else None
+        raise Failure(ALREADY_SO, message, hint=hint)
     data = await call.run("SetMember", {"input": change, "username": username})
     after = data["setTeamMember"]["team"]
     return Reply(200, replies.membership(before if role is None else after))
