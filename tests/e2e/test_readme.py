@@ -37,6 +37,13 @@ def steps() -> list[tuple[str, str | None]]:
     return found
 
 
+def rest_lines() -> list[str]:
+    """The commands that try a dialect."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("## REST dialects")[2].partition("\n## ")[0]
+    return re.findall(r"\| `(curl [^`]+)` \|", table)
+
+
 def values(text: str) -> list[Any]:
     """The JSON values of a text, however they are broken into lines."""
     decoder, position, found = json.JSONDecoder(), 0, []
@@ -51,7 +58,8 @@ def values(text: str) -> list[Any]:
 def test_the_tour_gives_what_it_shows(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "data") as server:
         server.wait_until_ready()
-        script = f"\necho '{MARK}'\n".join(commands for commands, _ in steps())
+        tried = [f"{line} -sS --fail" for line in rest_lines()]
+        script = f"\necho '{MARK}'\n".join([*(commands for commands, _ in steps()), *tried])
         script = script.replace("http://127.0.0.1:8000", server.url)
         script = script.replace("sleep 2", UNTIL_IDLE)
 
@@ -61,7 +69,11 @@ def test_the_tour_gives_what_it_shows(tmp_path: Path) -> None:
 
     assert typed.stderr == ""
     outputs = typed.stdout.split(MARK)
-    assert len(outputs) == len(steps()) > 5
-    for (commands, shown), printed in zip(steps(), outputs, strict=True):
+    assert len(outputs) == len(steps()) + len(rest_lines())
+    assert len(steps()) > 5
+    for (commands, shown), printed in zip(steps(), outputs, strict=False):
         if shown is not None:
             assert values(printed) == values(shown), commands
+    assert len(rest_lines()) == 4
+    for line, printed in zip(rest_lines(), outputs[len(steps()) :], strict=True):
+        assert "Tour" in printed or "orders" in printed, line
