@@ -160,6 +160,7 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
 
 # Positions of ids that the calls above leave out, in calls that have them.
 OTHER_CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
+    "dataSources.filter.id": lambda w: {"filter": {"id": [w.datasource]}},
     "dataSources.filter.datasetId": lambda w: {"filter": {"datasetId": w.dataset}},
     "presignDataSource.input.snapshotId": lambda w: {
         "input": {"id": w.datasource, "format": "CSV", "snapshotId": w.snapshot}
@@ -182,8 +183,10 @@ KEYS: dict[str, Callable[[World, World], dict[str, Any]]] = {
     },
 }
 
-# What of a world an id in an argument is; what is not here is an id of the field's own kind of thing.
+# What of a world an id in an argument is, by its place or the last part of it; what is not here is an id of the field's
+# own kind of thing.
 KIND_OF_ID = {
+    "dataSources.filter.id": "datasource",
     "teamId": "team",
     "projectId": "project",
     "datasetId": "dataset",

@@ -157,9 +157,14 @@ def fill(variables: Any, place: list[str], value: str) -> tuple[Any, bool]:
     return {**variables, key: inner}, done
 
 
+def kind_of(name: str, place: str) -> str | None:
+    """What of a world the id in this position is; None where the field finds its own kind of thing by it."""
+    return KIND_OF_ID.get(f"{name}.{place}") or KIND_OF_ID.get(place.rpartition(".")[2])
+
+
 def swapped(name: str, place: str, own: World, foreign: World) -> dict[str, Any] | None:
     """A valid call of one's own with a foreign id in this one position; None where no call has the position."""
-    kind = KIND_OF_ID.get(place.rpartition(".")[2])
+    kind = kind_of(name, place)
     if kind is None:
         return CALLS[name](foreign)
     make = OTHER_CALLS.get(f"{name}.{place}", CALLS[name])
@@ -292,8 +297,7 @@ async def test_who_may_does(platform: Platform, name: str) -> None:
 
 def below(kind: GraphQLObjectType, name: str, place: str, own: World, foreign: World) -> str:
     """A query that asks something of one's own for a field with a foreign id in its arguments."""
-    what = KIND_OF_ID.get(place.rpartition(".")[2], name.lower())
-    given = f'"{getattr(foreign, what)}"'
+    given = f'"{getattr(foreign, kind_of(name, place) or name.lower())}"'
     for key in reversed(place.split(".")):
         given = f"{{ {key}: {given} }}"
     parent = getattr(own, kind.name.lower())
