@@ -36,7 +36,7 @@ from gateway.fields import Field
 if TYPE_CHECKING:
     from gateway.app import Gateway
 
-_OVER = ("SUCCEEDED", "SYNCED")  # states in which nobody waits any longer
+_CHOSEN = ("SUCCEEDED", "SYNCED", "SCRIPT")  # values of enums with which a request goes furthest
 _SCALARS: Mapping[str, Any] = {
     "Int": 1,
     "BigInt": 1,
@@ -109,12 +109,13 @@ def _query_example(declared: tuple[Field, ...]) -> dict[str, str]:
 
 
 def _value(field: Field) -> Any:
+    if field.kind == "file":
+        name = field.example or f"<{field.name}>.csv"
+        return UploadFile(file=None, filename=name)  # type: ignore[arg-type]
     if field.example is not None:
         return field.example
     if field.choices:
         return field.choices[0]
-    if field.kind == "file":
-        return UploadFile(file=None, filename=f"<{field.name}>.csv")  # type: ignore[arg-type]
     if field.kind == "object":
         return {each.name: _value(each) for each in field.fields if each.required}
     if field.kind == "array":
@@ -206,12 +207,16 @@ class _Imagining:
         if node.selection_set is not None:
             value: Any = self.object(named, node.selection_set, place)
         elif isinstance(named, GraphQLEnumType):
-            value = next((name for name in _OVER if name in named.values), next(iter(named.values)))
+            value = next(
+                (name for name in _CHOSEN if name in named.values), next(iter(named.values))
+            )
         elif node.name.value == "hasNextPage":
             value = False
         else:
             value = _SCALARS.get(named.name, f"<{place}>")
-        return [value] if is_list_type(declared) else value
+        while is_list_type(declared):
+            value, declared = [value], get_nullable_type(declared.of_type)
+        return value
 
     def _concrete(
         self, type_: GraphQLAbstractType, selections: SelectionSetNode

@@ -25,7 +25,7 @@ class Field:
 
     Texts of paths, queries and forms become what `kind` says; JSON has to have it already. `fields` are those of an
     object, `items` is what a list holds. `most` and `least` bound numbers, `chars_max` texts. Without `default` a
-    field that is left out is not in what `read` gives.
+    field that is left out is not in what `read` gives. The `example` of a file is its name.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Field:
             "minLength": 1 if self.kind == "string" and not self.blank else None,
             "enum": list(self.choices) or None,
             "default": self.default if self.has_default else None,
-            "examples": None if self.example is None else [self.example],
+            "examples": None if self.example is None or self.kind == "file" else [self.example],
             "description": self.doc or None,
         }
         schema |= {name: value for name, value in limits.items() if value is not None}
