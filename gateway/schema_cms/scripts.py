@@ -17,7 +17,13 @@ PREDEFINED = "local:"
 OWN = "s3:scripts/"
 _ORDER_MAX = 2**31 - 1
 SCRIPT = (
-    Field("script", "file", "A Python file, which is checked and not run.", required=True),
+    Field(
+        "script",
+        "file",
+        "A Python file, which is checked and not run.",
+        required=True,
+        example="first.py",
+    ),
     Field("name", "string", "What to call it; the file's name when left out.", blank=False),
 )
 STEPS = Field(
@@ -46,6 +52,11 @@ STEPS = Field(
                 default=0,
                 least=-_ORDER_MAX,
                 most=_ORDER_MAX,
+            ),
+            Field(
+                "parameters",
+                "object",
+                "What the script finds in `context.parameters`, where it asks for some.",
             ),
         ),
     ),
@@ -119,7 +130,14 @@ def _steps(call: Call) -> list[Data]:
             problems.append(Problem(f"steps.{index}.key", "other", message))
     if problems:
         raise invalid(*problems)
-    return [{"key": graphql_key(step["key"]), "execOrder": step["exec_order"]} for step in given]
+    return [
+        {
+            "key": graphql_key(step["key"]),
+            "execOrder": step["exec_order"],
+            "parameters": step.get("parameters", {}),
+        }
+        for step in given
+    ]
 
 
 def _about_steps(failure: Failure) -> Failure:

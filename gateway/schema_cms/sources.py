@@ -29,9 +29,10 @@ NAME = Field(
     "Its name, which no other data source of the project has.",
     blank=False,
     chars_max=NAME_CHARS_MAX,
+    example="Decade appear world.",
 )
 TYPE = Field("type", "string", "Only a `file` can be connected here.", choices=TYPES)
-FILE = Field("file", "file", "The CSV file.")
+FILE = Field("file", "file", "The CSV file.", example="file.csv")
 PROJECT = Field("project", "integer", "The project's key.", required=True)
 
 
@@ -168,7 +169,7 @@ def check_file(file: UploadFile, field: str, extension: str) -> None:
     found = found.lower() if dot else ""
     if not name:
         message = "No filename could be determined."
-    elif not file.size:
+    elif file.size == 0:
         message = "The submitted file is empty."
     elif found != extension:
         message = failures.EXTENSIONS_REFUSED.format(found, extension)
