@@ -1,0 +1,54 @@
+"""Each request can be explained: which operations of GraphQL it becomes. Nothing is executed for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from base.credentials import Keyring, generate_key
+from gateway import Gateway, Remote
+from gateway.dialect import Route
+from gateway.requests import Limits
+from gateway.schema_cms import DIALECT
+from graph.schema import export
+
+pytestmark = pytest.mark.anyio
+EXPLAINED = [route for route in DIALECT.routes if route.action.operations]
+
+
+async def _explained(method: str, path: str) -> list[dict[str, Any]]:
+    gateway = Gateway(
+        [DIALECT],
+        Remote("http://127.0.0.1:9/graphql"),
+        keyring=Keyring([generate_key()]),
+        public_url="https://headwater.example",
+        limits=Limits(1_000_000, 1_000_000),
+        wait_seconds=5,
+        sdl=export,
+    )
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(gateway), base_url="http://gateway"
+    ) as client:
+        asked = {"method": method, "path": path.replace("{id:int}", "7")}
+        reply = await client.get("/gateway/explain", params=asked)
+    assert reply.status_code == httpx.codes.OK, reply.text
+    operations: list[dict[str, Any]] = reply.json()["operations"]
+    return operations
+
+
+@pytest.mark.parametrize("route", EXPLAINED, ids=lambda route: f"{route.method} {route.path}")
+async def test_a_request_tells_what_it_becomes(route: Route) -> None:
+    names = [each["name"] for each in await _explained(route.method, route.path)]
+
+    assert names
+    assert set(names) <= set(route.action.operations)
+
+
+async def test_an_update_shows_its_file_and_its_name() -> None:
+    operations = await _explained("PUT", "/api/v1/datasources/7")
+
+    variables = {each["name"]: each["variables"] for each in operations}
+    assert variables["UploadFile"]["file"] == "<the file file.csv>"
+    assert variables["UpdateDataSource"]["name"] == "Decade appear world."
