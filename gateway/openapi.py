@@ -12,10 +12,9 @@ from gateway.fields import Field, object_schema
 
 _SECURITY = {
     "token": {
-        "type": "apiKey",
-        "in": "header",
-        "name": "Authorization",
-        "description": "`Bearer x`, `Token x` or `JWT x`: x is an API token of Headwater, or a session made of one.",
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API token of Headwater, or a session made of one; `Token x` and `JWT x` do as well.",
     },
     "key": {
         "type": "apiKey",
@@ -24,7 +23,13 @@ _SECURITY = {
         "description": "The same API token, without a scheme.",
     },
 }
-_CREATING = {"POST"}
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "maxLength": 150},
+    "description": "Makes the request safe to repeat for a day.",
+}
+_GENERAL = {"api", "v1", "v2", "team"}  # segments that are in every path
 
 
 def document(dialect: Dialect, public_url: str) -> dict[str, Any]:
@@ -56,16 +61,11 @@ def _operation(dialect: Dialect, route: Route) -> dict[str, Any]:
             schema: dict[str, Any] = {"type": kind}
             schema |= {"minimum": 0} if match[2] else {"minLength": 1}
             parameters.append({"name": match[1], "in": "path", "required": True, "schema": schema})
-    if route.method in _CREATING:
-        parameters.append(
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "schema": {"type": "string", "maxLength": 150},
-                "description": "Makes a creating request safe to repeat for a day.",
-            }
-        )
+    documents = [dialect.operations.documents[name] for name in route.action.operations]
+    if any("idempotencyKey" in text for text in documents):
+        parameters.append(_KEY)
     operation: dict[str, Any] = {
+        "tags": [_tag(route)],
         "operationId": _operation_id(route),
         "summary": route.summary,
         "description": _about(route),
@@ -83,6 +83,12 @@ def _about(route: Route) -> str:
     operations = ", ".join(f"`{name}`" for name in route.action.operations)
     became = f"Becomes the GraphQL operation {operations}." if operations else ""
     return "\n\n".join(part for part in (route.about, became) if part)
+
+
+def _tag(route: Route) -> str:
+    """What the route is about: the first segment of its path that says so."""
+    words = (word for word in route.path.split("/") if word and not word.startswith("{"))
+    return next((word for word in words if word not in _GENERAL), "")
 
 
 def _operation_id(route: Route) -> str:

@@ -14,9 +14,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; img-src 'self' data:; font-src 'self' data:; object-src 'none'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
+_POLICY = (
+    "default-src 'self'; style-src 'self'{styles}; img-src 'self' data:; font-src 'self' data:; object-src 'none'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -39,11 +39,15 @@ class Asset:
 
 
 class Site:
-    """A page and its assets: the files of a folder in `static`, below `prefix`."""
+    """A page and its assets: the files of a folder in `static`, below `prefix`.
 
-    def __init__(self, folder: str, prefix: str) -> None:
+    `styles` are the hashes of the style elements that its scripts add, in the form of a content security policy.
+    """
+
+    def __init__(self, folder: str, prefix: str, *styles: str) -> None:
         self.folder = Path(__file__).with_name("static") / folder
         self.prefix = prefix
+        self._policy = _POLICY.format(styles="".join(f" '{style}'" for style in styles))
 
     @cached_property
     def assets(self) -> dict[str, Asset]:
@@ -64,8 +68,11 @@ class Site:
 
     async def page(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The page itself, an ASGI app."""
-        response = _response(Request(scope), self.assets["index.html"], "no-cache")
-        await response(scope, receive, send)
+        await self.answer(Request(scope))(scope, receive, send)
+
+    def answer(self, request: Request) -> Response:
+        """The page, as an answer to a request."""
+        return self._response(request, self.assets["index.html"], "no-cache")
 
     def routes(self) -> list[Route]:
         """The route of the assets."""
@@ -76,43 +83,38 @@ class Site:
         if asset is None:
             return Response("There is no such file.\n", status_code=404, media_type="text/plain")
         current = request.query_params.get("v") == asset.version
-        return _response(
+        return self._response(
             request, asset, f"public, max-age={_YEAR_SECONDS}, immutable" if current else "no-cache"
         )
 
+    def _response(self, request: Request, asset: Asset, caching: str) -> Response:
+        tag = f'"{asset.version}"'
+        headers = {
+            "cache-control": caching,
+            "content-security-policy": self._policy,
+            "etag": tag,
+            "vary": "Accept, Accept-Encoding",
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "no-referrer",
+        }
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        body = asset.plain
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers["content-encoding"] = "gzip"
+            body = asset.packed
+        return Response(body, headers=headers, media_type=asset.media_type)
+
 
 graphiql = Site("graphiql", "/graphiql/")
-dialects = Site("dialects", "/gateway/docs/")
+dialects = Site("dialects", "/gateway/docs/", "sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w=")
 
 
 def docs_routes() -> list[Route]:
     """The page of the REST dialects' documents, and its assets."""
-
-    def page(request: Request) -> Response:
-        return _response(request, dialects.assets["index.html"], "no-cache")
-
-    return [Route("/gateway/docs", page, methods=["GET"]), *dialects.routes()]
+    return [Route("/gateway/docs", dialects.answer, methods=["GET"]), *dialects.routes()]
 
 
 def _asset(suffix: str, content: bytes) -> Asset:
     version = hashlib.sha256(content).hexdigest()[:16]
     return Asset(_TYPES[suffix], version, content, gzip.compress(content, mtime=0))
-
-
-def _response(request: Request, asset: Asset, caching: str) -> Response:
-    tag = f'"{asset.version}"'
-    headers = {
-        "cache-control": caching,
-        "content-security-policy": CONTENT_SECURITY_POLICY,
-        "etag": tag,
-        "vary": "Accept, Accept-Encoding",
-        "x-content-type-options": "nosniff",
-        "referrer-policy": "no-referrer",
-    }
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers=headers)
-    body = asset.plain
-    if "gzip" in request.headers.get("accept-encoding", ""):
-        headers["content-encoding"] = "gzip"
-        body = asset.packed
-    return Response(body, headers=headers, media_type=asset.media_type)

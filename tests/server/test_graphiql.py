@@ -14,6 +14,7 @@ import pytest
 from graphql import parse, print_ast, separate_operations, validate
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 
+from gateway import DIALECTS
 from graph import schema
 from tests.clients import Client, ServerProcess
 
@@ -273,3 +274,23 @@ def test_the_examples_of_scripts_end_in_a_snapshot_and_a_schedule(
     assert example("Schedule")["createSchedule"]["schedule"]["timeZone"] == "Europe/Berlin"
     (schedule,) = example("Schedules")["dataSource"]["schedules"]["nodes"]
     assert (schedule["name"], schedule["isEnabled"]) == ("Every night", True)
+
+
+@pytest.mark.e2e
+def test_the_documents_of_the_dialects_can_be_read_and_tried(
+    server: ServerProcess, visit: Visit
+) -> None:
+    page, token = visit.page, server.link.partition("#token=")[2]
+    page.goto(f"{server.url}/gateway/docs?urls.primaryName=Schema+CMS", wait_until="networkidle")
+    page.click('[data-path="/api/v1/datasources"]')
+    page.click("button.authorize")
+    page.fill("#auth-bearer-value", token)
+    page.click(".auth-btn-wrapper button.authorize")
+    page.click(".btn-done")
+    page.click("text=Try it out")
+    page.click("button.execute")
+    page.wait_for_selector(".live-responses-table .response-col_status >> text=200")
+
+    assert page.locator("#select option").count() == len(DIALECTS)
+    assert visit.hosts == {"127.0.0.1"}
+    assert visit.problems == []
