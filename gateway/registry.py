@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway import schema_cms, ufdl
+from gateway import maxir, schema_cms, ufdl
 from gateway.dialect import Dialect
 
 _ALL: tuple[Dialect, ...] = (
     schema_cms.DIALECT,
+    maxir.DIALECT,
     ufdl.DIALECT,
 )
 DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in _ALL}
