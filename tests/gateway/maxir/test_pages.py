@@ -1,0 +1,54 @@
+"""Pages that are larger than those that GraphQL gives."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from base.credentials import Keyring, generate_key
+from gateway import Gateway, Remote
+from gateway.maxir import DIALECT, pages
+from gateway.requests import Limits
+from graph.schema import export
+from tests.conftest import SQLITE
+from tests.gateway.maxir.clients import new_client
+from tests.gateway.places import Place
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("server", [SQLITE], indirect=True)
+async def test_a_large_page_is_read_in_pieces(
+    server: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = new_client(server)
+    for name in "abcdef":
+        client.dataset(name)
+    monkeypatch.setattr(pages, "_AT_ONCE_MAX", 2)
+    remote = Remote(f"{server.url}/graphql", client=httpx.AsyncClient(trust_env=False))
+    gateway = Gateway(
+        [DIALECT],
+        remote,
+        keyring=Keyring([generate_key()]),
+        public_url="https://headwater.example",
+        limits=Limits(1_000_000, 1_000_000),
+        wait_seconds=1,
+        sdl=export,
+    )
+
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(gateway),
+        base_url="http://gateway",
+        headers=client.http.headers,
+    ) as asker:
+
+        async def names(**page: int) -> list[str]:
+            params = {"user_id": "alice", **page}
+            data = (await asker.get("/v2/team/datasets", params=params)).json()["data"]
+            assert data["total_items"] == 7
+            return [each["name"] for each in data["records"]]
+
+        assert await names(page_size=5) == ["Default", "a", "b", "c", "d"]
+        assert await names(page_size=5, page_number=2) == ["e", "f"]
+        assert await names(page_size=7) == ["Default", *"abcdef"]
+        assert await names(page_size=3, page_number=9) == []
+    await remote.aclose()
