@@ -52,6 +52,10 @@ class Place:
         project: dict[str, Any] = made["createProject"]["project"]
         return project
 
+    def new_token(self, user: str) -> str:
+        """A token of a user, who is made if not there yet; it takes a second."""
+        return _token(self.server.data_dir, self.env, user)
+
 
 def _token(data_dir: Path, env: dict[str, str], user: str) -> str:
     headwater = Path(sys.executable).with_name("headwater")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.conftest import SQLITE
 from tests.gateway.maxir.clients import Maxir, client_of, new_client
-from tests.gateway.places import Place, token_of
+from tests.gateway.places import Place
 
 NOT_FOUND = 300003
 
@@ -26,15 +29,19 @@ def test_a_user_has_several_names(server: Place) -> None:
         assert client.code("GET", "/datasets") == NOT_FOUND
 
 
-def test_a_user_is_named_by_an_address(server: Place) -> None:
-    client = client_of(server, token_of(server, "carol", "--email", "Carol@example.com"), "x")
-    client.user_id = "carol@EXAMPLE.com"
+@pytest.mark.parametrize("server", [SQLITE], indirect=True)
+def test_a_user_has_an_address(server: Place) -> None:
+    client = new_client(server)
+    with closing(sqlite3.connect(server.server.data_dir / "headwater.db")) as database, database:
+        database.execute("UPDATE users SET email = 'Ada@example.com' WHERE username = 'alice'")
 
-    assert client.data("GET", "/datasets")["records"] == []
+    client.user_id = "ada@EXAMPLE.com"
+
+    assert client.data("GET", "/datasets")["total_items"] == 1
 
 
 def test_the_first_creating_call_makes_the_project_of_a_key(server: Place) -> None:
-    client = client_of(server, token_of(server, "dora"), "dora")
+    client = client_of(server, server.new_token("dora"), "dora")
 
     empty = client.data("GET", "/datasets")
     unknown = client.code("GET", "/datasets/dataset-dagasdgasgasg")
@@ -62,7 +69,11 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "{dataset}/status", {}),
     ("GET", "{dataset}/overview", {}),
     ("GET", "{dataset}/datasources", {}),
-    ("POST", "{dataset}/datasources", {"name": "a.csv", "type": "FILE", "file_object_key": "{key}"}),
+    (
+        "POST",
+        "{dataset}/datasources",
+        {"name": "a.csv", "type": "FILE", "file_object_key": "{key}"},
+    ),
     ("POST", "/datasources", {"name": "a.csv", "type": "FILE", "file_object_key": "{key}"}),
     ("GET", "{source}", {}),
     ("POST", "{source}/presign", {}),
@@ -121,7 +132,7 @@ def test_what_a_key_may_not_do_is_refused_with_its_code(server: Place) -> None:
     assert client.data("GET", "/datasets")["total_items"] == 1
 
 
-def test_an_expired_session_has_a_code_of_its_own(server: Place) -> None:
+def test_a_session_is_a_key_until_it_is_changed(server: Place) -> None:
     made = server.graphql().data(
         "mutation { createSession(input: {expiresIn: 60}) { accessToken } }"
     )
@@ -137,7 +148,7 @@ def test_sources_that_are_no_files_are_not_of_this_dialect(server: Place) -> Non
     owner = server.graphql()
     made = owner.data(
         """mutation ($dataset: ID!) { connectDataSources(input: {datasetId: $dataset, sync: false, sources: [
-            {name: "shop", connection: {database: {engine: POSTGRESQL, host: "db.example.com", database: "d"}}},
+            {name: "shop", connection: {database: {engine: POSTGRESQL, url: "postgresql://u:p@db.example.com/d"}}},
             {name: "later.csv", connection: {file: {}}}]}) { dataSources { id } } }""",
         dataset=dataset.removeprefix("/datasets/"),
     )
@@ -152,7 +163,7 @@ def test_sources_that_are_no_files_are_not_of_this_dialect(server: Place) -> Non
 @pytest.mark.parametrize("trace", ["", "my-trace", "é" * 10, "x" * 500])
 def test_every_reply_has_a_trace_id(server: Place, trace: str) -> None:
     client = new_client(server)
-    headers = {"x-pd-external-trace-id": trace.encode()}
+    headers = httpx.Headers({"x-pd-external-trace-id": trace}, encoding="utf-8")
 
     replies = [
         client.http.get("/v2/team/datasets?user_id=alice", headers=headers),

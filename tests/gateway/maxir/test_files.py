@@ -58,9 +58,7 @@ def test_a_long_name_is_cut_and_keeps_its_extension(server: Place) -> None:
     key = client.upload("a.csv", b"a\n1\n")
     name = "n" * 200
 
-    made = client.data(
-        "POST", "/datasources", name=f"{name}.csv", type="FILE", file_object_key=key
-    )
+    made = client.data("POST", "/datasources", name=f"{name}.csv", type="FILE", file_object_key=key)
     dataset = client.data("POST", "/datasets", name=name)["id"]
 
     assert made["name"] == "n" * 124 + ".csv"

@@ -42,7 +42,7 @@ async def test_a_large_page_is_read_in_pieces(
     ) as asker:
 
         async def names(**page: int) -> list[str]:
-            params = {"user_id": "alice", **page}
+            params: dict[str, str | int] = {"user_id": "alice", **page}
             data = (await asker.get("/v2/team/datasets", params=params)).json()["data"]
             assert data["total_items"] == 7
             return [each["name"] for each in data["records"]]
