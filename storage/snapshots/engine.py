@@ -181,9 +181,9 @@ class Cursor:
 
     def rows(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """All rows of a small result."""
-        self._check(sql)
+        statement = self._checked(sql)
         try:
-            return self._connection.execute(sql, list(parameters)).fetchall()
+            return self._connection.execute(statement, list(parameters)).fetchall()
         except duckdb.Error as error:
             raise self._translated(error) from error
 
@@ -191,9 +191,9 @@ class Cursor:
         self, sql: str, parameters: Sequence[Any], rows: int
     ) -> Generator[list[tuple[Any, ...]]]:
         """A result as lists of `rows` rows, made while they are read: for few rows, as `stream` plans a query twice."""
-        self._check(sql)
+        statement = self._checked(sql)
         try:
-            result = self._connection.execute(sql, list(parameters))
+            result = self._connection.execute(statement, list(parameters))
             while found := result.fetchmany(rows):
                 yield found
         except duckdb.Error as error:
@@ -203,9 +203,9 @@ class Cursor:
         self, sql: str, parameters: Sequence[Any], batch_rows: int
     ) -> Generator[pa.RecordBatch]:
         """A result as Arrow batches of about `batch_rows`, made while they are read."""
-        self._check(sql)
+        statement = self._checked(sql)
         try:
-            relation = self._connection.sql(sql, params=list(parameters))
+            relation = self._connection.sql(statement, params=list(parameters))
             yield from relation.to_arrow_reader(batch_rows)
         except (duckdb.Error, OSError) as error:  # errors in mid-stream come as Arrow's
             raise self._translated(error) from error
@@ -215,13 +215,15 @@ class Cursor:
         self._stopped.set()
         self._connection.interrupt()
 
-    def _check(self, sql: str) -> None:
+    def _checked(self, sql: str) -> duckdb.Statement:
+        """The statement, parsed once: of a page of rows that takes a quarter of its planning."""
         if self._stopped.is_set():
             raise TimedOut("The query was stopped.")
         statements = self._connection.extract_statements(sql)
         if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
             msg = "only a single SELECT may run over parts"
             raise RuntimeError(msg)
+        return statements[0]
 
     def _translated(self, error: Exception) -> Exception:
         if self._stopped.is_set():
