@@ -2,8 +2,9 @@
 
 Numbers, dates and times are taken out of DuckDB as 64-bit values and sorted, a column at a time: that gives distinct
 values, median, histogram and top values exactly, and at 2,000,000 rows it takes a fifth of the time of sketches. All
-other values are counted by their 64-bit hashes, and by themselves where there are few. What a column holds never
-makes this fail: what would not fit in memory is left out, and `method` says so.
+other values are counted by their 64-bit hashes, and by themselves where there are few; in a large column a look at some
+rows tells, which spares the hashes. What a column holds never makes this fail: what would not fit in memory is left
+out, and `method` says so.
 
 DEFINITIONS. `count` is the number of values that are not null. NaN and infinities are no part of mean, deviation,
 median and histogram, and NaN is neither min nor max; the deviation is that of a sample. A bin holds the values from
@@ -19,7 +20,6 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,21 @@ from base.tables import TableSchema
 from storage.snapshots import vectors
 from storage.snapshots.codes import Code, code_of, doubles, edges
 from storage.snapshots.counting import Middle, Moments, Runs, Values, sort
+from storage.snapshots.described import EXACT, TOP_MAX, Described
 from storage.snapshots.engine import Cursor, Engine, locked
 from storage.snapshots.extremes import Extremes
 from storage.snapshots.filters import Stored, stored_columns
 from storage.snapshots.manifest import LocalPart
-from storage.snapshots.profile_sql import cell_of, double_of, ends_of, hash_of, order_of, shown
+from storage.snapshots.profile_sql import (
+    cell_of,
+    double_of,
+    ends_of,
+    hash_of,
+    order_of,
+    sample_of,
+    shown,
+)
 
-TOP_MAX = 10
 GROUPS_MAX = 10_000  # different values that are counted by themselves, not by their hashes
 BYTES_A_ROW = 32  # that sorting and counting a column in one block takes
 BYTES_A_ROW_OF_MANY = 128  # where its blocks have to be put together
@@ -48,57 +56,18 @@ MANY_BYTES_MAX = 256 * 1024**2  # with more, several blocks are not faster
 THREADS = min(os.cpu_count() or 1, 2)  # columns at once
 GROUP_COLUMNS_MAX = 64  # read in one statement
 GROUP_VALUES_MAX = 1024**2
+SAMPLE_ROWS = 16 * 1024  # at the start of the part in the middle
+REPEATS_MIN = 2  # of a value in them, on average, where there seem to be few
+GROUPS_TRIED_MAX = (
+    1024**2
+)  # different values that there may be by the sample: what counting them in vain may take
 HELD_COLUMNS_MIN = 8
 HELD_ROWS_MAX = 50_000
 HELD_BYTES_MAX = 64 * 1024**2
 _STREAM_ROWS = 64 * 1024
 _COUNTED_ROWS = 64
-_EXACT = "Everything is exact, over every row."
-
 
 _Decode = Callable[[pa.ChunkedArray], Values]
-
-
-@dataclass(slots=True)
-class _Profile:
-    """What is known of a column; `to_json` is the stored form."""
-
-    column: str
-    count: int = 0
-    nulls: int = 0
-    distinct: int | None = 0
-    distinct_is_exact: bool = True
-    min: Any = None
-    max: Any = None
-    mean: float | None = None
-    stddev: float | None = None
-    median: float | None = None
-    top: list[dict[str, Any]] = field(default_factory=list)
-    histogram: list[dict[str, Any]] = field(default_factory=list)
-    method: list[str] = field(default_factory=list)
-
-    def set_top(self, counted: Sequence[tuple[Any, int]]) -> None:
-        """Set the top values from candidates, those that tie in their order."""
-        least = 1 if (self.distinct or 0) <= TOP_MAX else 2
-        best = sorted((each for each in counted if each[1] >= least), key=lambda each: -each[1])
-        self.top = [{"value": value, "count": count} for value, count in best[:TOP_MAX]]
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "column": self.column,
-            "count": self.count,
-            "nulls": self.nulls,
-            "distinct": self.distinct,
-            "distinctIsExact": self.distinct_is_exact,
-            "min": self.min,
-            "max": self.max,
-            "mean": self.mean,
-            "stddev": self.stddev,
-            "median": self.median,
-            "top": self.top,
-            "histogram": self.histogram,
-            "method": " ".join(self.method or [_EXACT]),
-        }
 
 
 def profile(
@@ -110,7 +79,7 @@ def profile(
     """
     filled = [part for part in parts if part.live_rows]
     if not filled:
-        columns = [_Profile(column.name) for column in table.columns]
+        columns = [Described(column.name) for column in table.columns]
     else:
         columns = _Table(filled, table, folder, memory_bytes).columns()
     return {"columns": [column.to_json() for column in columns]}
@@ -129,6 +98,7 @@ class _Table:
         self._held: duckdb.DuckDBPyConnection | None = None
         self._is_held = False
         self._rows = sum(part.live_rows for part in parts)
+        self._columns_at_once = max(1, min(GROUP_COLUMNS_MAX, GROUP_VALUES_MAX // self._rows))
         self._folder = folder
         self._extremes_known = Extremes(parts)
         self._block_rows = memory_bytes // THREADS // BYTES_A_ROW
@@ -136,9 +106,9 @@ class _Table:
             many = min(memory_bytes, MANY_BYTES_MAX) // THREADS // BYTES_A_ROW_OF_MANY
             self._block_rows = max(many, _STREAM_ROWS)
 
-    def columns(self) -> list[_Profile]:
+    def columns(self) -> list[Described]:
         """All columns, several of a small table in one statement, and of a large one side by side."""
-        at_once = max(1, min(GROUP_COLUMNS_MAX, GROUP_VALUES_MAX // self._rows))
+        at_once = self._columns_at_once
         starts = range(0, len(self._stored), at_once)
         groups = [self._stored[start : start + at_once] for start in starts]
         if self._rows <= HELD_ROWS_MAX:
@@ -161,14 +131,14 @@ class _Table:
         cursor: Cursor = self._own.cursor
         return cursor
 
-    def _tried(self, group: Sequence[Stored]) -> list[_Profile] | None:
+    def _tried(self, group: Sequence[Stored]) -> list[Described] | None:
         """These columns; None where there is not enough memory for them beside others."""
         try:
             return self._read_once(group)
         except QueryTooComplex:
             return None
 
-    def _together(self, group: Sequence[Stored]) -> list[_Profile]:
+    def _together(self, group: Sequence[Stored]) -> list[Described]:
         """These columns; where they do not fit in memory each by itself, or if need be just counted."""
         try:
             return self._read_once(group)
@@ -177,7 +147,7 @@ class _Table:
                 return [self._counted(group[0])]
         return [column for stored in group for column in self._together([stored])]
 
-    def _read_once(self, group: Sequence[Stored]) -> list[_Profile]:
+    def _read_once(self, group: Sequence[Stored]) -> list[Described]:
         codes = [code_of(stored) for stored in group]
         wanted = [
             (code.sql, code.read) if code else (hash_of(stored), _hashes)
@@ -194,9 +164,9 @@ class _Table:
             for stored, code, blocks in zip(group, codes, reads, strict=True)
         ]
 
-    def _counted(self, stored: Stored) -> _Profile:
+    def _counted(self, stored: Stored) -> Described:
         """A column with values of many MB each, a few rows at a time."""
-        found = _Profile(stored.column.name, distinct=None, distinct_is_exact=False)
+        found = Described(stored.column.name, distinct=None, distinct_is_exact=False)
         at = self._stored.index(stored)
         for part in self._engine.parts:
             gone = vectors.read(part.deletes)
@@ -280,8 +250,8 @@ class _Table:
 
     # --- numbers, dates and times
 
-    def _ordered(self, name: str, code: Code, blocks: Iterator[Values]) -> _Profile:
-        found, special, ends = _Profile(name), dict[str, int](), list[Any]()
+    def _ordered(self, name: str, code: Code, blocks: Iterator[Values]) -> Described:
+        found, special, ends = Described(name), dict[str, int](), list[Any]()
         moments, middle = Moments(), Middle()
         with closing(Runs(self._folder, self._block_rows)) as runs:
             for values in blocks:
@@ -309,7 +279,9 @@ class _Table:
         _set_special(found, special, code)
         return found
 
-    def _set_bins(self, found: _Profile, code: Code, ends: tuple[Any, Any], middle: Middle) -> None:
+    def _set_bins(
+        self, found: Described, code: Code, ends: tuple[Any, Any], middle: Middle
+    ) -> None:
         lowers = edges(*ends)
         counts = np.zeros(len(lowers), np.int64)
         for block in self._sorted_again(code, middle):
@@ -381,23 +353,12 @@ class _Table:
         stored: Stored,
         blocks: Iterator[Values],
         extremes: dict[str, tuple[Any, Any]],
-    ) -> _Profile:
-        found = _Profile(stored.column.name)
-        with closing(Runs(self._folder, self._block_rows)) as runs:
-            for block in blocks:
-                found.count += len(block)
-                sort(block)
-                runs.add(block)
-            found.distinct, top = runs.top(TOP_MAX)
+    ) -> Described:
+        found = Described(stored.column.name)
+        if not self._set_groups(found, stored):
+            self._set_hashes(found, stored, blocks)
         found.nulls = self._rows - found.count
         found.min, found.max = extremes.get(stored.sql, (None, None))
-        try:
-            self._set_frequent(found, stored, top)
-        except QueryTooComplex:
-            if not self._is_alone:
-                raise
-            found.distinct_is_exact = False
-            found.method.append("Its values are too large for top values.")
         number = double_of(stored)
         if number:
             finite = f"case when isfinite({number}) then {number} end"
@@ -408,11 +369,61 @@ class _Table:
             found.method.append("Mean, stddev, median and histogram are of the nearest doubles.")
         return found
 
+    def _set_groups(self, found: Described, stored: Stored) -> bool:
+        """Count a column of few different values by these alone; False where there may be many, and nothing is set."""
+        if self._columns_at_once > 1:
+            return False
+        try:
+            rows = self._groups(stored) if self._seems_few(stored) else []
+        except QueryTooComplex:
+            return False
+        if not rows or rows[0][2] > GROUPS_MAX:
+            return False
+        _, _, found.distinct, found.count = rows[0]
+        found.set_top([(shown(cell), count) for cell, count, _, _ in rows])
+        return True
+
+    def _seems_few(self, stored: Stored) -> bool:
+        """Whether some rows of the column hold so few different values that all may, deleted ones included."""
+        files = self._engine.files
+        sql = sample_of(stored, self._engine.scan, SAMPLE_ROWS)
+        ((count, distinct),) = self._cursor.rows(sql, [[files[len(files) // 2]]])
+        return bool(
+            0 < distinct * REPEATS_MIN <= count
+            and distinct <= GROUPS_MAX
+            and distinct * self._rows <= GROUPS_TRIED_MAX * count
+        )
+
+    def _groups(self, stored: Stored) -> list[tuple[Any, ...]]:
+        """The most frequent values as cells, and their counts; with each the number of different ones, and of all."""
+        name = stored.sql
+        return self._select(
+            f"select {cell_of(name, stored)} cell, n, count(*) over (), sum(n) over ()::bigint from"  # noqa: S608 - names and numbers of ours
+            f" (select {name}, count(*) n from ",
+            f" where {name} is not null group by {name}) order by n desc, cell limit {TOP_MAX}",
+        )
+
+    def _set_hashes(self, found: Described, stored: Stored, blocks: Iterator[Values]) -> None:
+        """Count a column by the hashes of its values."""
+        with closing(Runs(self._folder, self._block_rows)) as runs:
+            for block in blocks:
+                found.count += len(block)
+                sort(block)
+                runs.add(block)
+            found.distinct, top = runs.top(TOP_MAX)
+        try:
+            self._set_frequent(found, stored, top)
+        except QueryTooComplex:
+            if not self._is_alone:
+                raise
+            found.distinct_is_exact = False
+            found.method.append("Its values are too large for top values.")
+
     def _set_frequent(
-        self, found: _Profile, stored: Stored, top: Sequence[tuple[int, int]]
+        self, found: Described, stored: Stored, top: Sequence[tuple[int, int]]
     ) -> None:
         """Top values by the values themselves, and what the count of different hashes is worth."""
-        name, distinct = stored.sql, found.distinct or 0
+        distinct = found.distinct or 0
         if distinct == found.count > TOP_MAX:  # different hashes are of different values
             found.set_top([])
             return
@@ -427,14 +438,10 @@ class _Table:
             pairs = sorted((-counted[value], cell) for value, cell in cells.items())
             found.set_top([(shown(cell), -count) for count, cell in pairs])
             return
-        rows = self._select(
-            f"select {cell_of(name, stored)} cell, n, count(*) over () from"  # noqa: S608 - names and numbers of ours
-            f" (select {name}, count(*) n from ",
-            f" where {name} is not null group by {name}) order by n desc, cell limit {TOP_MAX}",
-        )
+        rows = self._groups(stored)
         if found.distinct_is_exact and rows:
             found.distinct = rows[0][2]
-        found.set_top([(shown(cell), count) for cell, count, _ in rows])
+        found.set_top([(shown(cell), count) for cell, count, _, _ in rows])
 
     def _cells_of(self, stored: Stored, wanted: Sequence[int]) -> dict[int, str]:
         """A value, as its cell, for each of these hashes: what is frequent is mostly in the first part."""
@@ -450,7 +457,7 @@ class _Table:
         return found
 
 
-def _set_numbers(found: _Profile, code: Code, moments: Moments, middle: Middle) -> None:
+def _set_numbers(found: Described, code: Code, moments: Moments, middle: Middle) -> None:
     """Mean, deviation and median, from values that are not rounded before the end."""
     around, pivot = middle.around(), moments.pivot
     assert around is not None
@@ -467,7 +474,7 @@ def _set_numbers(found: _Profile, code: Code, moments: Moments, middle: Middle) 
         )
 
 
-def _set_special(found: _Profile, special: dict[str, int], code: Code) -> None:
+def _set_special(found: Described, special: dict[str, int], code: Code) -> None:
     """NaN and infinities: counted, in the order, and left out of the arithmetic."""
     if not special:
         return
@@ -478,7 +485,7 @@ def _set_special(found: _Profile, special: dict[str, int], code: Code) -> None:
         found.max = endless[-1]
     names = ", ".join(f"{name} ({count})" for name, count in sorted(special.items()))
     what = "mean, stddev, median and histogram" if code.is_number else "the histogram"
-    found.method = [*(found.method or [_EXACT]), f"Left out of {what}: {names}."]
+    found.method = [*(found.method or [EXACT]), f"Left out of {what}: {names}."]
 
 
 def _float(value: Fraction) -> float | None:

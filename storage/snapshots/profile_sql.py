@@ -21,6 +21,12 @@ def hash_of(stored: Stored) -> str:
     return f"case when {stored.sql} is not null then hash({stored.sql}) end"
 
 
+def sample_of(stored: Stored, scan: str, rows: int) -> str:
+    """A query of how many values the first rows have, and about how many different ones; `scan` is what reads them."""
+    some = f"(select {hash_of(stored)} h from {scan} limit {rows})"  # noqa: S608 - names and numbers of ours
+    return f"select count(h), approx_count_distinct(h) from {some}"  # noqa: S608 - as above
+
+
 def order_of(stored: Stored) -> tuple[str, str] | None:
     """SQL of the smallest and of the largest value; None for a column without an order."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import duckdb
@@ -12,7 +13,7 @@ from base.tables import ColumnType
 from storage.snapshots.manifest import LocalPart
 from storage.snapshots.profile import profile
 from tests.storage import tables
-from tests.storage.test_profile import MEMORY_BYTES, counts, profiled
+from tests.storage.test_profile import EXACT, MEMORY_BYTES, counts, profiled
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,44 @@ def test_texts_with_few_repeats_are_counted_by_hashes(million: LocalPart, tmp_pa
         "Distinct and top values count 64-bit hashes: they are wrong only where two values share one;"
         " the rest is exact."
     )
+
+
+def test_few_texts_of_many_rows_are_counted_by_themselves(tmp_path: Path) -> None:
+    path, rows, gone = tmp_path / "0.parquet", 600_000, range(0, 70_000, 7)
+    duckdb.connect().execute(
+        "copy (select case when i % 10 > 0 then 'say \"' || i % 7 || '\"' end as said, (i % 3)::varchar || '.5' as n, "
+        f"null::varchar as nothing from range({rows}) t(i)) to '{path}'"
+    )
+    table = tables.schema(
+        [("said", ColumnType.TEXT), ("n", ColumnType.DECIMAL), ("nothing", ColumnType.TEXT)]
+    )
+    left = tables.without([LocalPart(path, rows)], gone, tmp_path / "gone")
+
+    said, number, nothing = profile(left, table, tmp_path, memory_bytes=MEMORY_BYTES)["columns"]
+
+    live = [i for i in range(rows) if i not in gone]
+    texts = Counter(f'say "{i % 7}"' for i in live if i % 10)
+    numbers = Counter(f"{i % 3}.5" for i in live)
+    assert (said["count"], said["nulls"]) == (texts.total(), len(live) - texts.total())
+    assert (said["distinct"], said["distinctIsExact"], said["method"]) == (7, True, EXACT)
+    assert said["top"] == counts(*sorted(texts.items(), key=lambda each: (-each[1], each[0])))
+    assert (said["min"], said["max"]) == ('say "0"', 'say "6"')
+    assert number["top"] == counts(*sorted(numbers.items(), key=lambda each: (-each[1], each[0])))
+    assert number["median"] == 1.5
+    assert (nothing["count"], nothing["nulls"], nothing["distinct"]) == (0, len(live), 0)
+
+
+def test_texts_that_are_few_only_where_it_is_looked_are_many(tmp_path: Path) -> None:
+    path = tmp_path / "0.parquet"
+    duckdb.connect().execute(
+        "copy (select case when i < 20000 then 'same' else 'x' || i % 15000 end c "
+        f"from range(600000) t(i)) to '{path}'"
+    )
+
+    found = profiled(tmp_path, [LocalPart(path, 600_000)], ColumnType.TEXT)
+
+    assert (found["count"], found["distinct"], found["distinctIsExact"]) == (600_000, 15_001, False)
+    assert found["top"][:1] == counts(("same", 20_000))
 
 
 def test_frequent_texts_are_found_in_whatever_part_they_are(tmp_path: Path) -> None:
