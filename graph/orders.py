@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -67,7 +67,7 @@ class Sort:
                 pairs = zip(self.order.keys, values, strict=True)
                 parsed = tuple(_parse(shape.model, key.column, value) for key, value in pairs)
                 return [Beyond(self.order, parsed)]
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             pass
         raise InvalidInput(
             f"`{field}` is not a cursor of this list in this order.",
@@ -110,7 +110,7 @@ def _decode(cursor: str) -> list[Any]:
 
 
 def _parse(model: type[Model], column: str, value: Any) -> Any:
-    """A cursor's value for a column; raises ValueError or TypeError, for a client may have made it up."""
+    """A cursor's value for a column; raises ValueError, TypeError or OverflowError: a client may make one up."""
     if value is None and is_nullable(model, column):
         return None
     kind = field_of(model, column)
@@ -125,4 +125,4 @@ def _parse(model: type[Model], column: str, value: Any) -> Any:
     moment = datetime.fromisoformat(value)
     if moment.tzinfo is None:
         raise ValueError
-    return moment
+    return moment.astimezone(UTC)

@@ -171,6 +171,8 @@ MOMENT = "2026-01-01T00:00:00+00:00"
         encode([ORDER, MOMENT, 1, 2]),
         encode([ORDER, "yesterday", 1]),
         encode([ORDER, "2026-01-01T00:00:00", 1]),
+        encode([ORDER, "0001-01-01T00:00:00+23:59", 1]),
+        encode([ORDER, "9999-12-31T23:59:59-23:59", 1]),
         encode([ORDER, 5, 1]),
         encode([ORDER, MOMENT, "1"]),
         encode([ORDER, MOMENT, True]),
