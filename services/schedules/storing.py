@@ -41,7 +41,7 @@ async def create(
     source = await find(viewer, DataSource, source_id, field="input.dataSourceId")
     source_pk: int = source.id
     given = {
-        "source": source_id,
+        "source": source_pk,
         "name": name,
         "cron": expression,
         "time_zone": time_zone,

@@ -10,7 +10,7 @@ from typing import Any
 
 from base import isolation
 from base.errors import Conflict, NotFound, SandboxUnavailable
-from base.ids import public_id
+from base.ids import as_public, public_id
 from base.tracing import trace_id
 from models import DataSource, Job, JobKind, JobLog, JobStatus, JobStep, Snapshot
 from services import dispatch, idempotency, leases
@@ -59,11 +59,11 @@ async def create(
     source = await find(viewer, DataSource, source_id, field=SOURCE_FIELD)
     checked = check_steps(steps, partitions)
     given = {
-        "source": source_id,
+        "source": source.id,
         "steps": [asdict(step) for step in checked],
         "table": table,
         "schema": schema,
-        "snapshot": snapshot_id,
+        "snapshot": as_public("snapshot", snapshot_id) if snapshot_id else None,
         "partitions": partitions,
         "reuse": reuse,
     }

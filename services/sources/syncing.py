@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from base.errors import InvalidInput, NotFound
-from base.ids import public_id
+from base.ids import as_public, public_id
 from models import DataSource, DataSourceStatus, Project
 from models.database import transaction
 from services import dispatch, idempotency, jobs, values
@@ -36,8 +36,8 @@ async def start_sync(
     """
     sources = await _chosen(viewer, project_id, source_ids, to_sync=True)
     given = {
-        "project": project_id,
-        "sources": source_ids,
+        "project": as_public("project", project_id) if project_id else None,
+        "sources": [as_public("datasource", each) for each in source_ids] if source_ids else None,
         "batch_rows": batch_rows,
         "incremental": incremental,
     }

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from graphql import get_named_type
 
 from base.ids import PK_MAX, parse_id, public_id
+from graph.schema import schema
 from models import Role
 from services.platform import Platform
 from tests import factories
@@ -16,6 +18,10 @@ from tests.house.calls import CALLS
 from tests.house.worlds import World, make_world
 from tests.services.places import Place, everything
 from tests.sockets import signed_in
+
+CORE = schema._schema
+assert CORE.mutation_type is not None
+MUTATIONS = CORE.mutation_type.fields
 
 
 def key(public: str) -> int:
@@ -88,6 +94,32 @@ async def test_mutations_take_keys_and_answer_with_ids(platform: Platform, world
     assert await do("deleteDataset", "id") == {"id": world.dataset}
     assert await do("revokeApiToken", "id") == {"id": world.token}
     assert await do("cleanupDataSources", "deletedIds") == {"deletedIds": [world.datasource]}
+
+
+REPEATABLE = [
+    name
+    for name in CALLS
+    if name in MUTATIONS
+    and "idempotencyKey" in get_named_type(MUTATIONS[name].args["input"].type).fields
+]
+
+
+@pytest.mark.parametrize("name", REPEATABLE)
+async def test_a_request_that_is_repeated_with_keys_for_ids_is_the_same(
+    platform: Platform, world: World, name: str
+) -> None:
+    asker = Asker(platform, world.viewer)
+    asked = "objectKey" if name == "uploadFile" else "__typename"
+    query = f"mutation ($input: {name[0].upper()}{name[1:]}Input!) {{ {name}(input: $input) {{ {asked} }} }}"
+
+    async def do(call: dict[str, Any]) -> Any:
+        return await asker.data(query, input=call["input"] | {"idempotencyKey": "k"})
+
+    first = await do(CALLS[name](world))
+    before = await everything()
+
+    assert await do(by_keys(CALLS[name](world))) == first
+    assert await everything() == before
 
 
 async def test_a_snapshot_of_a_source_is_found_by_its_key(platform: Platform, world: World) -> None:
