@@ -7,11 +7,12 @@ from dataclasses import replace
 from tortoise.exceptions import IntegrityError
 
 from base.errors import Conflict, Forbidden, NotFound
+from base.ids import public_id
 from models import Membership, Role, Team, User
 from models.database import transaction
 from services import access, values
 from services.access import Viewer, find
-from services.idempotency import Result, once
+from services.idempotency import FIELD, Result, once
 from services.platform import Platform
 
 FIRST_USER = "admin"
@@ -74,7 +75,11 @@ async def create_team(
         commit=commit,
     )
     access.forget()
-    return int(done["team"])
+    team_pk: int = done["team"]
+    if idempotency_key is not None:  # whoever made it earlier may have left it since
+        now = (await refreshed(viewer)).acting(Role.READ)
+        await find(now, Team, public_id("team", team_pk), field=FIELD)
+    return team_pk
 
 
 async def update_team(viewer: Viewer, team_id: str, name: str) -> int:

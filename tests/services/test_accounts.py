@@ -59,6 +59,21 @@ async def test_a_team_is_made_once_for_its_key(platform: Platform) -> None:
     assert await accounts.create_team(platform, viewer, "Rivers") != first
 
 
+async def test_who_left_a_team_is_not_answered_about_it(platform: Platform) -> None:
+    viewer = (await factories.make_viewer(role=None)).acting(Role.ADMIN)
+    made = public_id("team", await accounts.create_team(platform, viewer, "Rivers", "k"))
+    viewer = await accounts.refreshed(viewer)
+    other = await factories.make_user("bob")
+    await accounts.set_team_member(viewer, made, other.username, Role.ADMIN)
+    await accounts.set_team_member(viewer, made, viewer.username, Role.READ)
+    assert public_id("team", await accounts.create_team(platform, viewer, "Rivers", "k")) == made
+
+    await Membership.filter(user_id=viewer.user_id).delete()
+
+    async with refused(NotFound, "input.idempotencyKey"):
+        await accounts.create_team(platform, viewer, "Rivers", "k")
+
+
 async def test_a_team_stays_when_its_creator_goes() -> None:
     user = await accounts.ensure_user("ada")
     team = await Team.get(creator=user)
