@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tests.clients import ROOT, Client, ServerProcess
+from tests.clients import ROOT, WITHOUT_TLS, Client, ServerProcess
 
 USERS = ("alice", "bob")  # each with a team of their own; neither sees anything of the other
 
@@ -39,7 +39,9 @@ class Place:
     def rest(self, user: str | None = "alice", scheme: str = "Bearer") -> httpx.Client:
         """A REST client that sends the user's token as `Authorization: scheme token`, or none."""
         headers = {} if user is None else {"authorization": f"{scheme} {self.tokens[user]}"}
-        client = httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
+        client = httpx.Client(
+            base_url=self.url, headers=headers, timeout=60, trust_env=False, verify=WITHOUT_TLS
+        )
         self.opened.append(client)
         return client
 
