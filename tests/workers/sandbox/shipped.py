@@ -29,6 +29,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "fill_missing": {"method": "forward"},
     "parse_dates": {"columns": ["Seen"]},
     "parse_numbers": {"columns": ["Age"]},
+    "plain_types": {"columns": ["Name", "Score", "Ok", "Tags"]},
     "rename_columns": {"names": {"Name": "name"}},
     "replace_values": {"values": [{"from": "X", "to": "Y"}]},
     "select_columns": {"columns": ["Age", "Name"]},
