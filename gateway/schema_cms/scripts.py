@@ -1,6 +1,9 @@
 """Scripts and jobs. A key is `local:<name>` of a predefined script, `s3:scripts/<key>` of a data source's own one.
 
 Every key has one colon: those within a script's own key are written `%3A`.
+
+Scripts of this API expect the table as pandas reads a CSV file, with plain numbers and texts. So each job begins with a
+step that is not shown: `local:plain_types`.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from gateway.schema_cms.sources import check_file, table_of, there
 PREDEFINED = "local:"
 OWN = "s3:scripts/"
 _ORDER_MAX = 2**31 - 1
+_PLAIN_TYPES = {"key": "local:plain_types", "execOrder": -(2**31)}  # before every other step
+STEPS_MAX = 99  # of the 100 of GraphQL
 SCRIPT = (
     Field(
         "script",
@@ -29,7 +34,7 @@ SCRIPT = (
 STEPS = Field(
     "steps",
     "array",
-    "What to run, 1 to 100 steps.",
+    f"What to run, 1 to {STEPS_MAX} steps.",
     required=True,
     items=Field(
         "",
@@ -122,6 +127,9 @@ def _steps(call: Call) -> list[Data]:
     given, problems = call.values["steps"], []
     if not given:
         raise invalid(Problem("steps", "other", "At least single step is required"))
+    if len(given) > STEPS_MAX:
+        message = f"Ensure this field has no more than {STEPS_MAX} elements."
+        raise invalid(Problem("steps", "other", message))
     for index, step in enumerate(given):
         if step["key"].count(":") != 1:
             problems.append(Problem(f"steps.{index}.key", "other", "Invalid key format"))
@@ -130,7 +138,7 @@ def _steps(call: Call) -> list[Data]:
             problems.append(Problem(f"steps.{index}.key", "other", message))
     if problems:
         raise invalid(*problems)
-    return [
+    steps = [
         {
             "key": graphql_key(step["key"]),
             "execOrder": step["exec_order"],
@@ -138,6 +146,7 @@ def _steps(call: Call) -> list[Data]:
         }
         for step in given
     ]
+    return [*steps, _PLAIN_TYPES]  # behind the others, lest it moves what errors name
 
 
 def _about_steps(failure: Failure) -> Failure:
@@ -190,7 +199,9 @@ def job(call: Call, made: Data) -> Data:
     return {
         "pk": made["pk"],
         "steps": [
-            {"key": own_key(step["key"]), "exec_order": step["execOrder"]} for step in made["steps"]
+            {"key": own_key(step["key"]), "exec_order": step["execOrder"]}
+            for step in made["steps"]
+            if {"key": step["key"], "execOrder": step["execOrder"]} != _PLAIN_TYPES
         ],
         "job_state": state,
         "error": error_text(made["error"]),

@@ -8,7 +8,10 @@ import pytest
 from tests.gateway.places import Place
 from tests.gateway.schema_cms.clients import connected
 
-SCORES = "id,name,score\n1,Ann,1.5\n2,Bob,2.5\n2,Bob,2.5\n3,Cid,\n4,Dan,0.5\n5,Eve,9.0\n"
+SCORES = (
+    "id,name,score,price,day,team\n1,Ann,1.5,1.50,2026-01-31,7\n2,Bob,2.5,2.25,2026-02-28,\n"
+    "2,Bob,2.5,2.25,2026-02-28,\n3,Cid,,0.10,,7\n4,Dan,0.5,12.00,2025-12-31,8\n5,Eve,9.0,,2026-01-01,9\n"
+)
 
 
 @pytest.fixture(scope="session")
