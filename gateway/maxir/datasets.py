@@ -15,7 +15,7 @@ from gateway.maxir.pages import page
 from gateway.maxir.replies import done
 from gateway.maxir.sources import NO_DATASET
 
-FILES_MAX = 50  # whose tables an overview looks at
+FILES_MAX = 20  # whose tables an overview looks at
 KEYWORDS_MAX = 30
 ERRORS_MAX = 3
 

@@ -56,6 +56,18 @@ _CODES: Mapping[str, tuple[int, int]] = {  # its code, and the HTTP status
     "UNAVAILABLE": (9999, 502),
     "TIMEOUT": (9999, 504),
 }
+_FIELDS = {  # what GraphQL calls the fields of requests
+    "url": "url",
+    "objectKey": "file_object_key",
+    "fileName": "name",
+    "name": "name",
+    "description": "description",
+    "sizeBytes": "file_size",
+    "uploadId": "upload_id",
+    "parts": "part_etags",
+    "username": "user_id",
+    "search": "search",
+}
 _SESSION_EXPIRED = "The session has expired"  # how that message begins
 _RESOURCES = {"objectKey": "file", "uploadId": "upload", "datasetId": "dataset"}
 _KEY = "Send an API token of Headwater in the header `x-pd-api-key`."
@@ -115,7 +127,18 @@ def _text(failure: Failure) -> str:
         resource = _RESOURCES.get(failure.field.rpartition(".")[2])
         message = f"{resource} not found: {message}" if resource else message
         hint = _UPLOADED if resource == "file" else hint
+    elif failure.field is not None:
+        message = _naming(message, failure.field)
     return " ".join(part for part in (_sentence(message), hint) if part)
+
+
+def _naming(message: str, path: str) -> str:
+    """A message about a field of an operation, as one about the field of the request that it came from."""
+    field = _FIELDS.get(path.rpartition(".")[2])
+    if field is None:
+        return message
+    named = message.replace(f"`{path}`", f"`{field}`")
+    return named if f"`{field}`" in named else f"`{field}`: {message}"
 
 
 def _sentence(text: str) -> str:

@@ -30,3 +30,19 @@ def test_a_failure_has_a_code(failure: Failure, code: int, status: int) -> None:
     assert made.body["msg"] == made.body["message"]
     assert made.body["msg"].startswith(failure.message)
     assert made.body["data"] is None
+
+
+@pytest.mark.parametrize(
+    ("message", "field", "told"),
+    [
+        ("`input.sources[0].name` is empty.", "input.sources[0].name", "`name` is empty."),
+        ("It is no URL.", "input.sources[0].connection.file.url", "`url`: It is no URL."),
+        ("It is too deep.", "input.elsewhere", "It is too deep."),
+    ],
+)
+def test_fields_have_the_names_that_the_request_gave_them(
+    message: str, field: str, told: str
+) -> None:
+    made = reply(Failure("INVALID_INPUT", message, field=field), None)
+
+    assert (made.status, made.body["code"], made.body["msg"]) == (400, 300001, told)
