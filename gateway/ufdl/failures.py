@@ -19,24 +19,19 @@ from gateway.failures import (
 from gateway.ufdl.specs import UNPARSABLE
 
 NO_ACCOUNT = "NO_ACCOUNT"  # a login with a wrong name or a wrong password
-ALREADY_SO = "ALREADY_SO"  # a change that presupposes something else
+BAD_NAME = "BAD_NAME"  # a user who is not, or is already, what a request takes the user for
 
 _AUTHENTICATE = {"www-authenticate": 'Bearer realm="api"'}
 _BAD_REQUEST = 400
 _STATUS = {
     UNPARSABLE: _BAD_REQUEST,
     "CONFLICT": _BAD_REQUEST,
-    ALREADY_SO: _BAD_REQUEST,
+    BAD_NAME: _BAD_REQUEST,
     NO_ACCOUNT: 401,
     NOT_SERVED: 405,
 }
 _FORBIDDEN = "You do not have permission to perform this action."
-_FIELDS = {
-    "input.name": "name",
-    "input.teamId": "team",
-    "input.username": "username",
-    "input.role": "permissions",
-}
+_FIELDS = {"input.name": "name", "input.teamId": "team"}
 
 _DETAIL: Schema = {
     "type": "object",
@@ -144,12 +139,9 @@ def _named(failure: Failure, call: Call) -> dict[str, Any] | None:
     name = _FIELDS.get(failure.field or "", "")
     if failure.code not in {"INVALID_INPUT", "NOT_FOUND"} or not _is_in_body(name, call):
         return None
-    given = call.values.get(name)
     if failure.code == "INVALID_INPUT":
         return {name: [failure.message]}
-    if name == "team":
-        return {name: [f'Invalid pk "{given}" - object does not exist.']}
-    return {name: [f"Object with {name}={given} does not exist."]}
+    return {name: [f'Invalid pk "{call.values.get(name)}" - object does not exist.']}
 
 
 def _is_in_body(name: str, call: Call) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,7 +23,7 @@ class Path:
 _PK = Path("key", ("pk",), "PK")
 _TEAM = Path("key", ("team", "pk"), "TEAM")
 _CREATOR = Path("key", ("creator", "pk"), "CREATOR", ("creator", "isNull"))
-PATHS: Mapping[str, Path] = {
+_DOTTED: dict[str, Path] = {
     "pk": _PK,
     "id": _PK,
     "name": Path("text", ("name",), "NAME"),
@@ -41,6 +40,8 @@ PATHS: Mapping[str, Path] = {
     "creation_time": Path("time", ("createdAt",), "CREATED_AT"),
     "deletion_time": Path("time", ("deletedAt",), "DELETED_AT", ("deletedAt", "isNull")),
 }
+# Clients of Django also know its own spelling, `team__name`.
+PATHS = _DOTTED | {name.replace(".", "__"): path for name, path in _DOTTED.items()}
 
 
 def nested(place: tuple[str, ...], value: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from gateway.failures import Failure
 from gateway.fields import Field
 from gateway.ufdl import filters, replies, specs
 from gateway.ufdl.keys import key_of
+from gateway.ufdl.spellings import creating, listing
 from gateway.ufdl.staff import require_staff
 
 PAGES_MAX = 500  # of one list, which has 200 projects a page
@@ -99,25 +100,31 @@ async def _reinstate(call: Call) -> Reply:
 
 _ONE = {200: replies.PROJECT}
 ROUTES = (
-    Route(
-        "POST",
-        "/v1/projects/list",
-        "The projects of your teams that match a filter spec",
-        _list,
-        body=specs.SCHEMA,
-        replies={200: replies.array(replies.PROJECT)},
-        about="Without a body it gives all active ones, by key. Nothing in a filter spec is ignored: what it may not "
-        "have is refused.",
+    *(
+        Route(
+            method,
+            path,
+            "The projects of your teams that match a filter spec",
+            _list,
+            body=specs.SCHEMA,
+            replies={200: replies.array(replies.PROJECT)},
+            about="Without a body it gives all active ones, by key. Nothing in a filter spec is ignored: what it may "
+            "not have is refused.",
+        )
+        for method, path in listing("projects")
     ),
-    Route(
-        "POST",
-        "/v1/projects/create",
-        "Make a project",
-        one("CreateProject", _new, _created),
-        fields=(_NAME, _TEAM),
-        replies={201: replies.PROJECT},
-        accepts=("json", "form"),
-        about="Its name has to be unique among the active projects of the team.",
+    *(
+        Route(
+            "POST",
+            path,
+            "Make a project",
+            one("CreateProject", _new, _created),
+            fields=(_NAME, _TEAM),
+            replies={201: replies.PROJECT},
+            accepts=("json", "form"),
+            about="Its name has to be unique among the active projects of the team.",
+        )
+        for path in creating("projects")
     ),
     Route("GET", _PATH, "A project, also a deleted one", _retrieve, replies=_ONE),
     Route(

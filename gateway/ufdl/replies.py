@@ -55,13 +55,27 @@ TEAM = _object(
     }
 )
 PERMISSIONS: Schema = {"type": "string", "enum": list(ROLES)}
-MEMBERSHIP = _object({"user": _KEY, "team": _KEY, "permissions": PERMISSIONS})
+MEMBERSHIP = _object(
+    {
+        "user": _KEY,
+        "team": _KEY,
+        "permissions": PERMISSIONS,
+        "creator": {"type": "null"},
+        "creation_time": _TIME,
+        "deletion_time": {"type": "null"},
+    }
+)
 USER = _object(
     {
         "pk": _KEY,
         "username": {"type": "string"},
-        "email": {"type": ["string", "null"]},
+        "first_name": {"const": ""},
+        "last_name": {"const": ""},
+        "email": {"type": "string"},
+        "is_active": {"const": True},
         "is_staff": {"type": "boolean"},
+        "is_superuser": {"type": "boolean"},
+        "last_login": {"type": "null"},
         "date_joined": _TIME,
     }
 )
@@ -103,22 +117,30 @@ def team(row: Data) -> dict[str, Any]:
 
 
 def membership(team_row: Data) -> dict[str, Any]:
-    """The membership of a team that was asked for one member."""
+    """The membership of a team that was asked for one member. Who made it is not kept, nor one that has ended."""
     member = team_row["member"]
     return {
         "user": member["user"]["pk"],
         "team": team_row["pk"],
         "permissions": LEVELS[member["role"]],
+        "creator": None,
+        "creation_time": time(member["createdAt"]),
+        "deletion_time": None,
     }
 
 
 def user(row: Data) -> dict[str, Any]:
-    """A user, with the names that Django has for it."""
+    """A user, with the names that Django has for it: there are no others than active ones, and no names of people."""
     return {
         "pk": row["pk"],
         "username": row["username"],
-        "email": row["email"],
+        "first_name": "",
+        "last_name": "",
+        "email": row["email"] or "",
+        "is_active": True,
         "is_staff": row["isStaff"],
+        "is_superuser": row["isStaff"],
+        "last_login": None,
         "date_joined": time(row["createdAt"]),
     }
 

@@ -120,7 +120,7 @@ def parse(body: Any) -> Spec:
     """
     if body is None:
         return Spec()
-    values = _read(body, "", _SPEC)
+    values = read(body, "", _SPEC)
     return Spec(
         tuple(
             _expression(each, f"expressions[{index}]", ("and", "or"))
@@ -153,7 +153,7 @@ def _expression(value: Any, place: str, groups: tuple[str, ...]) -> Expression:
         raise unparsable(place, f"`type` has to be one of {', '.join(kinds)}.")
     if given in groups:
         return _group(given, value, place)
-    values = _read(value, place, (_TYPE, *_CONDITIONS[given]))
+    values = read(value, place, (_TYPE, *_CONDITIONS[given]))
     sought = values.get("value", values.get("sub_string", ""))
     if not isinstance(sought, Value):
         raise unparsable(place, "`value` has to be a text, a number or a boolean.")
@@ -171,7 +171,7 @@ def _expression(value: Any, place: str, groups: tuple[str, ...]) -> Expression:
 
 
 def _group(kind: str, value: Any, place: str) -> Group:
-    values = _read(value, place, (_TYPE, *_GROUP))
+    values = read(value, place, (_TYPE, *_GROUP))
     parts = values["sub_expressions"]
     if len(parts) < PARTS_MIN:
         raise unparsable(place, f"`sub_expressions` has to have at least {PARTS_MIN} items.")
@@ -187,12 +187,12 @@ def _group(kind: str, value: Any, place: str) -> Group:
 
 
 def _sorting(value: Any, place: str) -> Sorting:
-    values = _read(value, place, _SORTING)
+    values = read(value, place, _SORTING)
     return Sorting(values["field"], values["ascending"], values.get("nulls_first"))
 
 
-def _read(value: Any, place: str, declared: tuple[Field, ...]) -> dict[str, Any]:
-    """The fields of an object that has no others."""
+def read(value: Any, place: str, declared: tuple[Field, ...]) -> dict[str, Any]:
+    """The fields of an object that has no others; raises Failure (`UNPARSABLE`) for anything else."""
     if not isinstance(value, dict):
         raise unparsable(place, "This has to be an object.")
     names = [each.name for each in declared]
@@ -209,7 +209,8 @@ def _refuse_unknown(name: str, place: str, names: list[str]) -> NoReturn:
     raise unparsable(place, f"`{name[:50]}` is not known here; there are {', '.join(names)}.")
 
 
-def _schema_of(declared: tuple[Field, ...], kinds: tuple[str, ...] = ()) -> dict[str, Any]:
+def schema_of(declared: tuple[Field, ...], kinds: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The JSON Schema of what `read` takes; `kinds` are what its `type` may be."""
     schema = object_schema(declared) | {"additionalProperties": False}
     properties = dict(schema["properties"])
     if kinds:
@@ -223,23 +224,23 @@ def _schema_of(declared: tuple[Field, ...], kinds: tuple[str, ...] = ()) -> dict
 
 
 def _grouped(kind: str, items: list[dict[str, Any]]) -> dict[str, Any]:
-    schema = _schema_of(_GROUP, (kind,))
+    schema = schema_of(_GROUP, (kind,))
     parts = {"type": "array", "minItems": PARTS_MIN, "items": {"anyOf": items}}
     schema["properties"]["sub_expressions"] = parts
     return schema
 
 
 def _spec_schema() -> dict[str, Any]:
-    tests = [_schema_of(_CONDITIONS[kind], (kind,)) for kind in ("exact", "contains", "compare")]
-    tests.append(_schema_of(_NULL, ("isnull", "is_null")))
+    tests = [schema_of(_CONDITIONS[kind], (kind,)) for kind in ("exact", "contains", "compare")]
+    tests.append(schema_of(_NULL, ("isnull", "is_null")))
     all_of = _grouped("and", tests)
     any_of = _grouped("or", [all_of, *tests])
-    schema = _schema_of(_SPEC)
+    schema = schema_of(_SPEC)
     schema["properties"]["expressions"] = {
         "type": "array",
         "items": {"anyOf": [any_of, all_of, *tests]},
     }
-    schema["properties"]["order_by"] = {"type": "array", "items": _schema_of(_SORTING)}
+    schema["properties"]["order_by"] = {"type": "array", "items": schema_of(_SORTING)}
     return schema | {"type": ["object", "null"]}
 
 

@@ -7,8 +7,9 @@ from gateway.dialect import Data, Reply, Route, Variables, one, several
 from gateway.failures import NOT_SERVED, Failure
 from gateway.fields import Field
 from gateway.ufdl import replies, specs
-from gateway.ufdl.failures import ALREADY_SO
+from gateway.ufdl.failures import BAD_NAME
 from gateway.ufdl.keys import key_of
+from gateway.ufdl.spellings import creating, listing
 from gateway.ufdl.staff import require_staff
 
 _PATH = "/v1/teams/{pk:int}"
@@ -54,7 +55,11 @@ def _found(_call: Call, data: Data) -> Reply:
 
 
 def _missing() -> Failure:
-    return Failure("NOT_FOUND", "There is no such team, member or user.")
+    return Failure("NOT_FOUND", "There is no such team.")
+
+
+def _bad_name(username: str, reason: str) -> Failure:
+    return Failure(BAD_NAME, f"Bad name '{username[:150]}': {reason}")
 
 
 @several("UpdateTeam", "RetrieveTeam")
@@ -88,50 +93,58 @@ async def _member(call: Call, username: str) -> Data:
 
 @several("RetrieveMember", "SetMember")
 async def _set_member(call: Call) -> Reply:
-    username, method = call.values["username"], call.values["method"]
+    given = specs.read(call.body, "", _MEMBERSHIP)
+    username, method = given["username"], given["method"]
     before = await _member(call, username)
-    is_member = before["member"] is not None
-    if is_member and method == "add":
-        message = f"{username} is a member of this team already."
-        raise Failure(ALREADY_SO, message, hint='Use the method "update".')
-    role = None if method == "remove" else replies.ROLES[call.values["permissions"]]
+    if before["member"] is not None and method == "add":
+        raise _bad_name(username, "This user is a member of the team already.")
+    if before["member"] is None and method != "add":
+        raise _bad_name(username, "This user is not a member of the team.")
+    role = None if method == "remove" else replies.ROLES[given["permissions"]]
     change = {"teamId": str(key_of(call)), "username": username, "role": role}
-    if not is_member and method != "add":
-        message = f"{username} is no member of this team."
-        hint = 'Use the method "add".' if method == "update" else None
-        raise Failure(ALREADY_SO, message, hint=hint)
-    data = await call.run("SetMember", {"input": change, "username": username})
-    after = data["setTeamMember"]["team"]
-    return Reply(200, replies.membership(before if role is None else after))
+    try:
+        data = await call.run("SetMember", {"input": change, "username": username})
+    except Failure as failure:
+        if failure.code == "NOT_FOUND" and failure.field == "input.username":
+            raise _bad_name(username, "No user with this username exists.") from None
+        raise
+    return Reply(200, replies.membership(before if role is None else data["setTeamMember"]["team"]))
 
 
 @several("RetrieveMember")
 async def _permissions(call: Call) -> Reply:
-    team = await _member(call, call.params["username"])
+    username = call.params["username"]
+    team = await _member(call, username)
     if team["member"] is None:
-        raise _missing()
+        raise _bad_name(username, "This user is not a current member of the team.")
     return Reply(200, replies.LEVELS[team["member"]["role"]])
 
 
 ROUTES = (
-    Route(
-        "POST",
-        "/v1/teams/list",
-        "The teams that you are in",
-        _list,
-        body=specs.SCHEMA,
-        replies={200: replies.array(replies.TEAM)},
-        about="A filter spec may be given, but not with expressions or an order.",
+    *(
+        Route(
+            method,
+            path,
+            "The teams that you are in",
+            _list,
+            body=specs.SCHEMA,
+            replies={200: replies.array(replies.TEAM)},
+            about="A filter spec may be given, but not with expressions or an order.",
+        )
+        for method, path in listing("teams")
     ),
-    Route(
-        "POST",
-        "/v1/teams/create",
-        "Make a team: staff only",
-        _create,
-        fields=(_NAME,),
-        replies={201: replies.TEAM},
-        accepts=("json", "form"),
-        about="Whoever makes it is a member with permission A.",
+    *(
+        Route(
+            "POST",
+            path,
+            "Make a team: staff only",
+            _create,
+            fields=(_NAME,),
+            replies={201: replies.TEAM},
+            accepts=("json", "form"),
+            about="Whoever makes it is a member with permission A.",
+        )
+        for path in creating("teams")
     ),
     Route(
         "GET",
@@ -169,9 +182,8 @@ ROUTES = (
         f"{_PATH}/memberships",
         "Add a user to a team, take one out, or change what one may do",
         _set_member,
-        fields=_MEMBERSHIP,
+        body=specs.schema_of(_MEMBERSHIP),
         replies={200: replies.MEMBERSHIP},
-        accepts=("json", "form"),
         about="Answers the membership as it is now; one that is removed, as it was. Takes permission A in the team.",
     ),
     Route(

@@ -7,6 +7,7 @@ from gateway.dialect import Reply, Route, several
 from gateway.failures import Failure
 from gateway.ufdl import replies, specs
 from gateway.ufdl.keys import key_in
+from gateway.ufdl.spellings import listing
 
 
 @several("RetrieveUserByKey", "RetrieveUserByName")
@@ -31,14 +32,17 @@ async def _list(call: Call) -> Reply:
 
 
 ROUTES = (
-    Route(
-        "POST",
-        "/v1/users/list",
-        "You and the members of your teams",
-        _list,
-        body=specs.SCHEMA,
-        replies={200: replies.array(replies.USER)},
-        about="A filter spec may be given, but not with expressions or an order.",
+    *(
+        Route(
+            method,
+            path,
+            "You and the members of your teams",
+            _list,
+            body=specs.SCHEMA,
+            replies={200: replies.array(replies.USER)},
+            about="A filter spec may be given, but not with expressions or an order.",
+        )
+        for method, path in listing("users")
     ),
     Route(
         "GET",

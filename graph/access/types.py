@@ -73,6 +73,7 @@ class Membership:
     team: Team = link("The team.", "team_id")
     user: User = link("The user.", "user_id")
     role: Role = column("What the user may do in the team.")
+    created_at: DateTime = column("When the user joined.")
 
 
 @node

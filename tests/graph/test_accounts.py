@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from base.ids import public_id
+from graph.scalars import rfc3339
 from models import Membership, Project, Role, User
 from services.platform import Platform
 from tests import factories
@@ -138,6 +139,14 @@ async def test_a_team_tells_its_creator_and_one_member(platform: Platform, place
     assert made["team"]["creator"] == {"username": place.viewer.username}
     assert again == made
     assert found == {"team": {"creator": None, "a": {"role": "EXECUTE"}, "b": None}}
+
+
+async def test_a_membership_tells_since_when(platform: Platform, place: Place) -> None:
+    joined = (await Membership.get(team=place.team, user_id=place.viewer.user_id)).created_at
+
+    found = await Asker(platform, place.viewer).data("{ viewer { teams { createdAt } } }")
+
+    assert found == {"viewer": {"teams": [{"createdAt": rfc3339(joined)}]}}
 
 
 async def test_a_member_of_another_team_is_no_member(platform: Platform, place: Place) -> None:

@@ -93,6 +93,7 @@ def test_texts_and_nulls(expression: dict[str, Any], wanted: dict[str, Any]) -> 
         ("pk", lambda key: {"pk": key}),
         ("id", lambda key: {"pk": key}),
         ("team", lambda key: {"team": {"pk": key}}),
+        ("team__pk", lambda key: {"team": {"pk": key}}),
         ("team.pk", lambda key: {"team": {"pk": key}}),
         ("creator", lambda key: {"creator": {"pk": key}}),
         ("creator.id", lambda key: {"creator": {"pk": key}}),
