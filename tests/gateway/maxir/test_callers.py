@@ -188,3 +188,25 @@ def test_the_trace_id_of_a_caller_is_in_the_log(server: Place) -> None:
         time.sleep(0.05)
     (line,) = [each for each in server.server.output.splitlines() if "mine-to-find" in each]
     assert response.headers["x-pd-trace-id"] in line
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "operations"),
+    [
+        ("GET", "/datasets?user_id=tmm-abc", ["Datasets"]),
+        ("POST", "/datasets/d/datasources", ["Dataset", "ConnectDataSource"]),
+        ("POST", "/datasources", ["DefaultProject", "ConnectDataSource"]),
+        ("DELETE", "/datasets/d/datasources/s", ["DataSource", "RemoveDataSource"]),
+        ("POST", "/datasets/d/datasources/s/presign", ["DataSource", "PresignDataSource"]),
+        ("POST", "/file/upload-datasource", ["DefaultProject", "UploadFile"]),
+    ],
+)
+@pytest.mark.parametrize("server", [SQLITE], indirect=True)
+def test_requests_are_explained(
+    server: Place, method: str, path: str, operations: list[str]
+) -> None:
+    asked = {"method": method, "path": f"/v2/team{path}"}
+
+    explained = server.rest(None).get("/gateway/explain", params=asked).json()
+
+    assert [each["name"] for each in explained["operations"]] == operations
