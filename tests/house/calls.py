@@ -158,6 +158,18 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     "deleteSchedule": lambda w: {"input": {"id": w.schedule}},
 }
 
+# Calls of the root fields that take no id.
+PLAIN_CALLS: dict[str, dict[str, Any]] = {
+    "viewer": {},
+    "viewerToken": {},
+    "defaultProject": {},
+    "serverInfo": {},
+    "predefinedScripts": {},
+    "createTeam": {"input": {"name": "t"}},
+    "createSession": {"input": {}},
+    "refreshSession": {"input": {"refreshToken": "none"}},
+}
+
 # Positions of ids that the calls above leave out, in calls that have them.
 OTHER_CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     "dataSources.filter.id": lambda w: {"filter": {"id": [w.datasource]}},
