@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from starlette.datastructures import Headers
@@ -19,6 +19,7 @@ WAIT_FIRST_SECONDS = 0.05
 WAIT_LONGEST_SECONDS = 1.0
 IDEMPOTENCY_HEADER = "idempotency-key"
 IDEMPOTENCY_CHARS_MAX = 150
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -73,11 +74,19 @@ class Call:
         is_over: Callable[[Data], bool],
     ) -> Data:
         """The data of an operation once `is_over` says so, or after `wait_seconds`; it is asked again and again."""
+
+        async def ask() -> Data:
+            return await self.run(operation, variables)
+
+        return await self.repeat(ask, is_over)
+
+    async def repeat(self, ask: Callable[[], Awaitable[T]], is_over: Callable[[T], bool]) -> T:
+        """The same of anything that can be asked, such as several operations."""
         waited, pause = 0.0, WAIT_FIRST_SECONDS
         while True:
-            data = await self.run(operation, variables)
-            if is_over(data) or waited >= self.wait_seconds:
-                return data
+            found = await ask()
+            if is_over(found) or waited >= self.wait_seconds:
+                return found
             await self.pause(pause)
             waited += pause
             pause = min(2 * pause, WAIT_LONGEST_SECONDS)
