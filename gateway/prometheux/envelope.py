@@ -1,0 +1,88 @@
+"""What every reply is wrapped in: `{"data": …, "message": "…", "status": "success" | "error"}`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.call import Call
+from gateway.dialect import Reply, Schema
+from gateway.failures import NOT_SERVED, Failure, status_of
+
+SUCCESS, ERROR = "success", "error"
+NOT_SERVED_STATUS = 400  # of what is this API's, and not Headwater's
+_NOT_FOUND = {  # by the GraphQL input that names nothing
+    "input.projectId": "Project not found",
+    "input.dataSourceIds": "Data source not found",
+}
+
+
+def ok(data: Any, message: str) -> Reply:
+    """A reply to what succeeded."""
+    return Reply(200, {"data": data, "message": message, "status": SUCCESS})
+
+
+def said_no(data: Any, message: str) -> Reply:
+    """A reply to what was understood and done, and came to nothing: HTTP 200 all the same."""
+    return Reply(200, {"data": data, "message": message, "status": ERROR})
+
+
+def failure(failed: Failure, _call: Call | None) -> Reply:
+    """The reply to what failed."""
+    status = NOT_SERVED_STATUS if failed.code == NOT_SERVED else status_of(failed)
+    body = {"data": None, "message": words(failed), "status": ERROR}
+    return Reply(status, body, failed.headers)
+
+
+def words(failed: Failure) -> str:
+    """What happened and what to do about it, in one text."""
+    if failed.problems:
+        return " ".join(problem.message for problem in failed.problems)
+    message = failed.message
+    if failed.code == "NOT_FOUND":
+        message = _NOT_FOUND.get((failed.field or "").partition("[")[0], message)
+        if message != failed.message:
+            return message
+    return f"{message} {failed.hint}" if failed.hint else message
+
+
+def problem_of(error: Mapping[str, Any]) -> str:
+    """The same of a GraphQL `SourceError`."""
+    return f"{error['message']} {error['hint']}" if error.get("hint") else str(error["message"])
+
+
+def project_not_found() -> Failure:
+    """The failure of a request about a workspace that is none of the caller's."""
+    return Failure("NOT_FOUND", "Project not found")
+
+
+def source_not_found() -> Failure:
+    """The failure of a request about a data source that is none of the workspace's."""
+    return Failure("NOT_FOUND", "Data source not found")
+
+
+def schema(data: Schema, *, may_say_no: bool = False) -> Schema:
+    """The JSON Schema of an envelope around such data."""
+    statuses = [SUCCESS, ERROR] if may_say_no else [SUCCESS]
+    return {
+        "type": "object",
+        "properties": {
+            "data": data,
+            "message": {"type": "string"},
+            "status": {"enum": statuses},
+        },
+        "required": ["data", "message", "status"],
+        "additionalProperties": False,
+    }
+
+
+FAILED: Schema = {
+    "type": "object",
+    "properties": {
+        "data": {"type": "null"},
+        "message": {"type": "string"},
+        "status": {"const": ERROR},
+    },
+    "required": ["data", "message", "status"],
+    "additionalProperties": False,
+}
