@@ -11,7 +11,7 @@ from gateway.failures import Failure, Problem, invalid
 from gateway.prometheux import choosing, connections, workspaces
 from gateway.prometheux.choosing import Found
 from gateway.prometheux.connections import Connection
-from gateway.prometheux.envelope import ok, problem_of, said_no, words
+from gateway.prometheux.envelope import counted, ok, problem_of, said_no, words
 from gateway.prometheux.listing import USUAL_SCOPE
 from gateway.prometheux.replies import Object, source_row, table_row
 from gateway.prometheux.syncing import finished
@@ -28,7 +28,7 @@ async def connect(call: Call) -> Reply:
     sources, database = values.get("sources"), values.get("database")
     if database is not None:
         return await _connect_database(call, database)
-    if sources is None:
+    if not sources:
         message = "`sources` is required: the data sources to connect; or `database`, one whose tables are connected."
         raise invalid(Problem("sources", "required", message))
     return await _connect_sources(call, sources)
@@ -67,7 +67,7 @@ async def _connect_sources(call: Call, sources: Sequence[Mapping[str, Any]]) -> 
         return _not_connected(" ".join(refused))
     connected, _ = await _connect(call, place, given)
     rows = [source_row(each) for each in connected]
-    return _connected(rows, " ".join([f"Connected {len(rows)} data sources.", *notes]))
+    return _connected(rows, " ".join([f"Connected {counted(len(rows), 'data source')}.", *notes]))
 
 
 async def _connect_database(call: Call, database: Mapping[str, Any]) -> Reply:
@@ -88,19 +88,20 @@ async def _connect_database(call: Call, database: Mapping[str, Any]) -> Reply:
         for title, (_, selection) in zip(choosing.titles(tables), chosen, strict=True)
     ]
     connected, jobs = await _connect(call, place, given)
-    counts = await _counts(call, jobs) if call.values.get("computeRowCount") else {}
+    synced = await _synced(call, jobs) if call.values.get("computeRowCount") else {}
     rows = [
         source_row(source)
-        | {"type": "table", "row_count": counts.get(source["id"], table["rowCount"])}
+        | {"type": "table", "row_count": table["rowCount"]}
+        | synced.get(source["id"], {})
         for source, table in zip(connected, tables, strict=True)
     ]
     return _connected(rows, "Database connection successful")
 
 
-async def _counts(call: Call, jobs: Sequence[Object]) -> dict[str, int]:
-    """Exact numbers of rows by data source, of those whose first sync is over within the wait."""
+async def _synced(call: Call, jobs: Sequence[Object]) -> dict[str, dict[str, Any]]:
+    """What is known by data source of those whose first sync is over within the wait."""
     return {
-        job["dataSource"]["id"]: job["snapshot"]["rowCount"]
+        job["dataSource"]["id"]: {"row_count": job["snapshot"]["rowCount"], "status": "synced"}
         for job in await finished(call, jobs)
         if job["dataSource"] and job["snapshot"]
     }

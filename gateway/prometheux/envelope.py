@@ -34,6 +34,11 @@ def failure(failed: Failure, _call: Call | None) -> Reply:
     return Reply(status, body, failed.headers)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things, as people write it."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def words(failed: Failure) -> str:
     """What happened and what to do about it, in one text."""
     if failed.problems:

@@ -9,7 +9,7 @@ from gateway.call import Call
 from gateway.dialect import Reply, several
 from gateway.failures import Failure
 from gateway.prometheux import workspaces
-from gateway.prometheux.envelope import ok, project_not_found, source_not_found
+from gateway.prometheux.envelope import counted, ok, project_not_found, source_not_found
 from gateway.prometheux.replies import Object, source_row, table_row
 
 REMOVED_MAX = 1_000  # that GraphQL removes at once
@@ -21,7 +21,7 @@ async def list_all(call: Call) -> Reply:
     """Every data source of the workspace, or those of one scope."""
     place = await workspaces.place_to_read(call)
     found = [] if place is None else [row async for row in rows(call, place)]
-    return ok(found, f"{len(found)} data sources")
+    return ok(found, counted(len(found), "data source"))
 
 
 async def rows(call: Call, place: str) -> AsyncIterator[dict[str, Any]]:
@@ -87,7 +87,7 @@ async def cleanup(call: Call) -> Reply:
 
 
 def _removed(count: int) -> Reply:
-    return ok({"deleted_count": count}, f"Removed {count} data sources")
+    return ok({"deleted_count": count}, f"Removed {counted(count, 'data source')}")
 
 
 @several("DefaultWorkspace", "SourceTables", "LookUpSource")
@@ -104,7 +104,7 @@ async def schema(call: Call) -> Reply:
         source = looked["introspectDataSource"]["dataSource"]
     tables = [table_row(table) for table in _selected(source)]
     data = {"source_id": source["id"], "name": source["name"], "tables": tables}
-    return ok(data, f"{len(tables)} tables")
+    return ok(data, counted(len(tables), "table"))
 
 
 def _is_in(source: Object, place: str | None) -> bool:

@@ -8,7 +8,7 @@ from gateway.call import Call
 from gateway.dialect import Reply, several
 from gateway.failures import NOT_SERVED, Failure, Problem, invalid
 from gateway.prometheux import workspaces
-from gateway.prometheux.envelope import ok, source_not_found
+from gateway.prometheux.envelope import counted, ok, source_not_found
 from gateway.prometheux.listing import rows
 from gateway.prometheux.replies import Object
 
@@ -50,7 +50,7 @@ async def preview(call: Call) -> Reply:
         "page": page,
         "page_size": size,
     }
-    return ok(data, f"{len(data['rows'])} rows")
+    return ok(data, counted(len(data["rows"]), "row"))
 
 
 async def _source(call: Call) -> Object:

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.call import Call
 from gateway.dialect import Reply, several
 from gateway.prometheux import workspaces
-from gateway.prometheux.envelope import ok, project_not_found, said_no
+from gateway.prometheux.envelope import counted, ok, project_not_found, said_no
 from gateway.prometheux.listing import source_ids
 from gateway.prometheux.replies import Object, complaint_of, is_over, job_row, records_of, state_of
 
@@ -71,7 +71,7 @@ def _reply(jobs: Sequence[Object]) -> Reply:
     }
     if state == "failed":
         return said_no(data, _complaint(jobs))
-    done = f"{records} records of {len(jobs)} data sources"
+    done = f"{counted(records, 'record')} of {counted(len(jobs), 'data source')}"
     if state == "running":
         running = sum(not is_over(job) for job in jobs)
         return ok(data, f"Synchronizing: {done} so far, {running} still running")
@@ -86,4 +86,4 @@ def _complaint(jobs: Sequence[Object]) -> str:
         for job in failed[:_SHOWN_MAX]
     ]
     rest = [f"and {len(failed) - _SHOWN_MAX} more"] if len(failed) > _SHOWN_MAX else []
-    return f"{len(failed)} of {len(jobs)} data sources failed to sync. {' '.join([*shown, *rest])}"
+    return f"{len(failed)} of {counted(len(jobs), 'data source')} failed to sync. {' '.join([*shown, *rest])}"

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.call import Call
 from gateway.dialect import Data, Reply, several
 from gateway.failures import Failure
-from gateway.prometheux.envelope import ok
+from gateway.prometheux.envelope import counted, ok
 
 
 def row(token: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,7 +44,7 @@ async def issue(call: Call) -> Reply:
 def listed(_call: Call, data: Data) -> Reply:
     """The caller's tokens, newest first."""
     tokens = [row(token) for token in data["viewer"]["tokens"]]
-    return ok(tokens, f"{len(tokens)} tokens")
+    return ok(tokens, counted(len(tokens), "token"))
 
 
 @several("Who", "RevokeToken")
@@ -70,7 +70,7 @@ async def revoke_all(call: Call) -> Reply:
     ids = [token["id"] for token in found["viewer"]["tokens"] if token["id"] != own]
     for jti in [*ids, own]:
         await call.run("RevokeToken", {"input": {"id": jti}})
-    return ok({"revoked_count": len(ids) + 1}, f"{len(ids) + 1} tokens revoked")
+    return ok({"revoked_count": len(ids) + 1}, f"{counted(len(ids) + 1, 'token')} revoked")
 
 
 def role(_call: Call, data: Data) -> Reply:

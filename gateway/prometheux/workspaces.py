@@ -8,7 +8,7 @@ from typing import Any
 from gateway.call import Call
 from gateway.dialect import Reply, several
 from gateway.failures import Failure, Problem, invalid
-from gateway.prometheux.envelope import ok, project_not_found
+from gateway.prometheux.envelope import counted, ok, project_not_found
 
 UNNAMED = "workspace_id"  # what clients send literally where nobody chose a workspace
 FIRST_NAME = "Default"  # of the project that is made for who has none
@@ -69,7 +69,7 @@ async def list_all(call: Call) -> Reply:
         page = (await call.run("Workspaces", {"after": after}))["projects"]
         found += map(row, page["nodes"])
         if not page["pageInfo"]["hasNextPage"]:
-            return ok(found, f"{len(found)} workspaces")
+            return ok(found, counted(len(found), "workspace"))
         after = page["pageInfo"]["endCursor"]
 
 
