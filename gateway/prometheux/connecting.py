@@ -29,7 +29,7 @@ async def connect(call: Call) -> Reply:
     if database is not None:
         return await _connect_database(call, database)
     if not sources:
-        message = "`sources` is required: the data sources to connect; or `database`, one whose tables are connected."
+        message = "`sources` is missing: the data sources to connect; or `database`, one whose tables are connected."
         raise invalid(Problem("sources", "required", message))
     return await _connect_sources(call, sources)
 

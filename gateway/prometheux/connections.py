@@ -95,7 +95,7 @@ def of_database(database: Mapping[str, Any]) -> Connection:
         kind, told = _guessed(said)
         if not told:
             raise invalid(
-                Problem("database.databaseType", "required", "`database.databaseType` is required.")
+                Problem("database.databaseType", "required", "`database.databaseType` is missing.")
             )
     return Connection(_of_kind(kind, said))
 
@@ -200,7 +200,7 @@ def _object_key(said: Said) -> str:
 def _api(said: Said) -> dict[str, Any]:
     base_url = said.text("base_url")
     if not base_url:
-        message = f"`{said.path}.base_url` is required."
+        message = f"`{said.path}.base_url` is missing."
         raise invalid(Problem(f"{said.path}.base_url", "required", message))
     given: dict[str, Any] = {"baseUrl": base_url}
     if auth := _auth(said):

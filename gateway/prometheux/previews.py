@@ -58,7 +58,7 @@ async def _source(call: Call) -> Object:
     place = await workspaces.place_to_read(call)
     id_, annotation = call.values.get("source_id"), call.values.get("bind_annotation")
     if not (id_ or annotation):
-        message = "`bind_annotation` is required, as `list` gives it, or `source_id`."
+        message = "`bind_annotation` is missing, as `list` gives it, or `source_id`."
         raise invalid(Problem("bind_annotation", "required", message))
     if place is not None:
         async for row in rows(call, place):

@@ -96,10 +96,13 @@ async def save(call: Call) -> Reply:
     id_ = given.pop("id")
     if id_ is not None and id_ != UNNAMED:
         changes = {name: value for name, value in given.items() if value is not None}
-        changed = await call.run("ChangeWorkspace", {"input": {"id": key_of(id_), **changes}})
+        try:
+            changed = await call.run("ChangeWorkspace", {"input": {"id": key_of(id_), **changes}})
+        except Failure as failure:
+            raise project_not_found() if is_unknown_place(failure) else failure from None
         return ok(row(changed["updateProject"]["project"]), "Workspace saved")
     if given["name"] is None:
-        raise invalid(Problem("name", "required", "`name` is required: what to call it."))
+        raise invalid(Problem("name", "required", "`name` is missing: what to call it."))
     project = await _create(call, {**given, "idempotencyKey": call.idempotency_key()})
     return ok(row(project), "Workspace saved")
 

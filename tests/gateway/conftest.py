@@ -10,6 +10,8 @@ from tests import databases
 from tests.conftest import POSTGRESQL, SQLITE
 from tests.gateway.places import Place, place
 
+SETTINGS = {"connection_checks_per_minute_max": "1000"}
+
 
 @pytest.fixture(scope="session", params=[SQLITE, POSTGRESQL])
 def server(
@@ -18,9 +20,9 @@ def server(
     """A server that every test shares: make a project of your own in it (`Place.project`)."""
     folder = tmp_path_factory.mktemp("gateway")
     if request.param == SQLITE:
-        with place(folder) as made:
+        with place(folder, **SETTINGS) as made:
             yield made
         return
     databases.need("PostgreSQL", databases.POSTGRES_PORT)
-    with databases.postgres_database() as url, place(folder, url) as made:
+    with databases.postgres_database() as url, place(folder, url, **SETTINGS) as made:
         yield made

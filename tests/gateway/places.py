@@ -45,6 +45,11 @@ class Place:
         self.opened.append(client)
         return client
 
+    def enrol(self, user: str) -> None:
+        """Make a user whose projects and data sources no other test touches; `tokens` has the token."""
+        if user not in self.tokens:
+            self.tokens[user] = _token(self.server.data_dir, self.env, user)
+
     def project(self, user: str = "alice", name: str = "Project") -> dict[str, Any]:
         """A new project of a user: `id` and `pk`."""
         made = self.graphql(user).data(
