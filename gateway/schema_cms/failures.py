@@ -24,10 +24,9 @@ _FORBIDDEN = "You do not have permission to perform this action."
 _EXPIRED = "The session has expired"
 _GENERAL = "non_field_errors"
 _STEP = re.compile(r"input\.steps(?:\[(\d+)\](?:\.(\w+))?)?")
+_NAMES = ("input.name", "input.sources[0].name")  # of data sources
 _INPUTS = {  # the fields of this API by the inputs of GraphQL
-    "input.name": "name",
-    "input.sources[0].name": "name",
-    "input.sources.0.name": "name",
+    **dict.fromkeys(_NAMES, "name"),
     "input.projectId": "project",
     "input.key": "name",
     "execOrder": "exec_order",
@@ -61,7 +60,7 @@ def reply_of(failure: Failure, call: Call | None) -> Reply:
         return Reply(status, {"detail": _unauthenticated(failure)}, headers)
     if failure.code == INVALID_FIELDS:
         return Reply(status, errors_of(failure.problems))
-    if failure.code == "CONFLICT" and _field_of(failure, call) == "name":
+    if failure.code == "CONFLICT" and failure.field in _NAMES:
         return Reply(400, {_GENERAL: [NOT_UNIQUE]})
     if failure.code == "INVALID_INPUT":
         return Reply(status, _of_input(failure, call))
