@@ -10,10 +10,10 @@ from gateway.failures import Failure
 from gateway.fields import Field
 from gateway.ufdl import filters, replies, specs
 from gateway.ufdl.keys import key_of
+from gateway.ufdl.lists import gather
 from gateway.ufdl.spellings import creating, listing
 from gateway.ufdl.staff import require_staff
 
-PAGES_MAX = 500  # of one list, which has 200 projects a page
 _PATH = "/v1/projects/{pk:int}"
 _NAME = Field("name", "string", "What people call it.", blank=False, chars_max=200, required=True)
 _TEAM = Field("team", "integer", "The key of the team that owns it.", required=True)
@@ -26,17 +26,8 @@ _OPTIONAL = (
 @several("ListProjects")
 async def _list(call: Call) -> Reply:
     asked = filters.variables(specs.parse(call.body))
-    rows: list[Data] = []
-    after = None
-    for _ in range(PAGES_MAX):
-        page = (await call.run("ListProjects", {**asked, "after": after}))["projects"]
-        rows += page["nodes"]
-        if not page["pageInfo"]["hasNextPage"]:
-            return Reply(200, [replies.project(row) for row in rows])
-        after = page["pageInfo"]["endCursor"]
-    raise Failure(
-        "INVALID_INPUT", "More projects match than one list gives.", hint="Filter by more."
-    )
+    rows = await gather(call, "ListProjects", "projects", asked)
+    return Reply(200, [replies.project(row) for row in rows])
 
 
 def _new(call: Call) -> Variables:

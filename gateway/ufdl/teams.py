@@ -9,6 +9,7 @@ from gateway.fields import Field
 from gateway.ufdl import replies, specs
 from gateway.ufdl.failures import BAD_NAME
 from gateway.ufdl.keys import key_of
+from gateway.ufdl.lists import gather
 from gateway.ufdl.spellings import creating, listing
 from gateway.ufdl.staff import require_staff
 
@@ -32,8 +33,8 @@ _MEMBERSHIP = (
 @several("ListTeams")
 async def _list(call: Call) -> Reply:
     specs.check_plain(call.body)
-    teams = (await call.run("ListTeams", {}))["viewer"]["teams"]
-    return Reply(200, [replies.team(each["team"]) for each in teams])
+    rows = await gather(call, "ListTeams", "teams")
+    return Reply(200, [replies.team(row) for row in rows])
 
 
 @several("IsStaff", "CreateTeam")
@@ -125,7 +126,7 @@ ROUTES = (
         Route(
             method,
             path,
-            "The teams that you are in",
+            "The teams that you are in; for staff, every team",
             _list,
             body=specs.SCHEMA,
             replies={200: replies.array(replies.TEAM)},

@@ -7,6 +7,7 @@ from gateway.dialect import Reply, Route, several
 from gateway.failures import Failure
 from gateway.ufdl import replies, specs
 from gateway.ufdl.keys import key_in
+from gateway.ufdl.lists import gather
 from gateway.ufdl.spellings import listing
 
 
@@ -25,10 +26,8 @@ async def _retrieve(call: Call) -> Reply:
 @several("ListUsers")
 async def _list(call: Call) -> Reply:
     specs.check_plain(call.body)
-    viewer = (await call.run("ListUsers", {}))["viewer"]
-    members = [each["user"] for team in viewer["teams"] for each in team["team"]["members"]]
-    users = {row["pk"]: replies.user(row) for row in (viewer, *members)}
-    return Reply(200, [users[key] for key in sorted(users)])
+    rows = await gather(call, "ListUsers", "users")
+    return Reply(200, [replies.user(row) for row in rows])
 
 
 ROUTES = (
@@ -36,7 +35,7 @@ ROUTES = (
         Route(
             method,
             path,
-            "You and the members of your teams",
+            "You and the members of your teams; for staff, every user",
             _list,
             body=specs.SCHEMA,
             replies={200: replies.array(replies.USER)},

@@ -14,16 +14,33 @@ from base import isolation
 from base.errors import InvalidInput
 from graph.access.types import ApiToken, Team, User
 from graph.context import Info
+from graph.enums import Direction
 from graph.fields import ANYONE, SIGNED_IN, Node, query
 from graph.filters import clean
 from graph.lookup import Id, PublicId, find_nodes, find_one, find_where
-from graph.pages import PAGE_ROWS, PAGE_ROWS_MAX
+from graph.orders import Sort
+from graph.pages import (
+    PAGE_ROWS,
+    PAGE_ROWS_MAX,
+    After,
+    Before,
+    Connection,
+    First,
+    Last,
+    Listing,
+    Offset,
+    PageRow,
+    Window,
+    page,
+    window,
+)
 from graph.projects.types import Project
 from graph.scalars import JSON
 from graph.selection import Selection, by_keys, shape_of
 from models import Role
 from models.rows import Eq, Row
 from services import access
+from services.access import visible
 
 NODES_MAX = 200
 
@@ -141,6 +158,38 @@ class AccessQueries:
         if username is not None and id is None:
             return await find_where(info, User, Eq("username", clean(username, "username")))
         raise InvalidInput("Say either `id` or `username`.", field="username")
+
+    @query(needs=Role.READ, returns=Connection[Team])
+    @staticmethod
+    async def teams(
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        offset: Offset = None,
+    ) -> PageRow:
+        """The teams that you are in, the oldest first; for staff, every team."""
+        return await page(info, _listing(info, Team, window(first, after, last, before, offset)))
+
+    @query(needs=Role.READ, returns=Connection[User])
+    @staticmethod
+    async def users(
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        offset: Offset = None,
+    ) -> PageRow:
+        """You and the members of your teams, the oldest first; for staff, every user."""
+        return await page(info, _listing(info, User, window(first, after, last, before, offset)))
+
+
+def _listing(info: Info, graph_type: type[Team | User], window: Window) -> Listing:
+    model = graph_type.model
+    sort = Sort.by(model.__name__, "id", Direction.ASC)
+    return Listing(graph_type, sort, window, tuple(visible(info.context.actor(info), model)))
 
 
 def _camel(name: str) -> str:

@@ -173,3 +173,51 @@ async def test_a_team_is_renamed_by_its_admin(platform: Platform, place: Place) 
     assert renamed == {"updateTeam": {"team": {"name": "Lakes"}}}
     writer = await place.member(Role.WRITE)
     assert await Asker(platform, writer).code(query, input=given) == ("FORBIDDEN", "input.id")
+
+
+async def test_teams_and_users_are_those_that_one_sees(platform: Platform, place: Place) -> None:
+    query = "{ teams { totalCount nodes { pk } } users { totalCount nodes { pk } } }"
+    bob, other = await place.member(Role.READ), await make_place()
+    held = await factories.make_viewer(
+        other.team,
+        user=await User.get(id=place.viewer.user_id),
+        role=Role.READ,
+        project_id=other.project.id,
+    )
+    staff = await factories.make_viewer(role=None, user=await factories.make_user(is_staff=True))
+
+    def shown(data: Any) -> tuple[list[int], list[int]]:
+        both = [[node["pk"] for node in data[name]["nodes"]] for name in ("teams", "users")]
+        assert [data[name]["totalCount"] for name in ("teams", "users")] == [*map(len, both)]
+        return both[0], both[1]
+
+    me, stranger = place.viewer.user_id, other.viewer.user_id
+    teams, users = shown(await Asker(platform, staff).data(query))
+    assert {place.team.id, other.team.id} <= set(teams)
+    assert {me, bob.user_id, stranger, staff.user_id} <= set(users)
+    assert shown(await Asker(platform, bob).data(query)) == ([place.team.id], [me, bob.user_id])
+    assert shown(await Asker(platform, held).data(query)) == ([other.team.id], [me, stranger])
+    assert (await Asker(platform, None).code("{ users { totalCount } }"))[0] == "UNAUTHENTICATED"
+    assert (await Asker(platform, None).code("{ teams { totalCount } }"))[0] == "UNAUTHENTICATED"
+
+
+async def test_teams_and_users_come_in_pages(platform: Platform, place: Place) -> None:
+    bob = await place.member(Role.READ)
+    query = """query ($after: String) {
+        users(first: 1, after: $after) { nodes { pk } pageInfo { hasNextPage endCursor } }
+    }"""
+    asker = Asker(platform, bob)
+
+    first = (await asker.data(query))["users"]
+    second = (await asker.data(query, after=first["pageInfo"]["endCursor"]))["users"]
+
+    assert (first["nodes"], first["pageInfo"]["hasNextPage"]) == (
+        [{"pk": place.viewer.user_id}],
+        True,
+    )
+    assert (second["nodes"], second["pageInfo"]["hasNextPage"]) == ([{"pk": bob.user_id}], False)
+    wrong = "query ($after: String) { teams(first: 1, after: $after) { totalCount } }"
+    assert await asker.code(wrong, after=first["pageInfo"]["endCursor"]) == (
+        "INVALID_INPUT",
+        "after",
+    )

@@ -21,6 +21,8 @@ NEEDED: dict[str, Needs] = {
     "nodes": SIGNED_IN,
     "team": Role.READ,
     "user": Role.READ,
+    "teams": Role.READ,
+    "users": Role.READ,
     "project": Role.READ,
     "projects": Role.READ,
     "dataset": Role.READ,
