@@ -11,6 +11,7 @@ from models import Dataset, DataSource, Job, JobKind, JobStatus, Role
 from models.database import transaction
 from services import datasets, leases
 from services.platform import Platform
+from services.removal import remove_sources
 from tests import factories
 from tests.services.places import make_place, put_upload, refused
 from workers import cleanup
@@ -145,6 +146,18 @@ async def test_a_dataset_goes_with_its_sources_for_good(platform: Platform) -> N
     await cleanup.run(platform, lease)
     assert [left.id for left in await DataSource.all()] == [beside.id]
     assert await platform.store.head(upload.object_key) is None
+
+
+async def test_as_many_sources_as_there_are_go_at_once() -> None:
+    place = await make_place()
+    first, last = [await factories.make_source(dataset=place.dataset) for _ in range(2)]
+    nearly_all_gone = [last.id, *range(10**6, 10**6 + 40_000), first.id]
+
+    async with transaction():
+        gone = await remove_sources(place.project.id, nearly_all_gone, None)
+
+    assert gone == [first.id, last.id]
+    assert await DataSource.filter(deleted_at=None).count() == 0
 
 
 @pytest.mark.parametrize("with_sources", [False, True])
