@@ -128,7 +128,8 @@ class ProjectFilter:
     )
     deleted_at: DateTimeFilter | None = strawberry.field(
         default=None,
-        description="By when they were soft-deleted; takes `deleted` to be true or null, which lets such projects in.",
+        description="By when they were soft-deleted. Say `deleted: true` or `deleted: null` as well, or the list has "
+        "the active projects only.",
     )
     and_: list[ProjectFilter] | None = strawberry.field(
         default=None, name="and", description="All of these hold; none at all matches everything."
@@ -141,7 +142,7 @@ class ProjectFilter:
     not_: ProjectFilter | None = strawberry.field(
         default=None,
         name="not",
-        description="This does not hold, also because what it is about is null: the projects that it leaves out.",
+        description="This does not hold: exactly the projects that it would leave out, those without a value included.",
     )
 
 

@@ -48,8 +48,8 @@ class FileConnection:
     file_name: str | None = strawberry.field(
         default=None,
         description="Of a file at a URL: what it is called, such as `cities.csv`. The extension says how it is read. "
-        "When left out, the server says it, or the URL. In `updateDataSource` it stays with its URL. An uploaded file "
-        "has its name already.",
+        "When left out, the server says it, or the URL; `updateDataSource` with the same URL keeps the one given "
+        "before. An uploaded file has its name already.",
     )
     delimiter: strawberry.Maybe[str | None] = strawberry.field(
         description="What separates the fields of a CSV file; found out when left out. In `updateDataSource` these "

@@ -115,7 +115,8 @@ class ConnectDataSourcesInput:
     )
     sources: list[DataSourceInput] = strawberry.field(description="The data sources, up to 100.")
     sync: bool | None = strawberry.field(
-        default=True, description="Whether to sync them at once, those apart that have no file yet."
+        default=True,
+        description="Whether to sync them at once, except those that have no file yet.",
     )
     unique_names: bool | None = strawberry.field(
         default=False,
@@ -208,7 +209,7 @@ class SyncDataSourcesInput:
 
     project_id: strawberry.ID | None = strawberry.field(
         default=None,
-        description="The project, whose data sources are all synced if none is named, drafts apart.",
+        description="The project, whose data sources are all synced if none is named, except drafts.",
     )
     data_source_ids: list[strawberry.ID] | None = strawberry.field(
         default=None, description="The data sources, up to 1,000."
