@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PYTHONPATH := $(CURDIR)
+# Compiled once, not in each of the hundreds of processes that tests start; images of containers like to forbid it.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help serve setup setup-dev lint format types test schema migrations lock bench clean
@@ -49,7 +51,7 @@ types: setup-dev  ## mypy, strict, tests included
 	$(BIN)/mypy
 
 test: setup-dev  ## all tests; those of a service that is not there are skipped with a reason
-	$(BIN)/pytest -n $(TESTS_AT_ONCE)
+	$(BIN)/pytest -n $(TESTS_AT_ONCE) --dist worksteal
 # More than there are processors: half of the time a test waits for other processes.
 TESTS_AT_ONCE := $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count() // 2)')
 

@@ -38,6 +38,12 @@ hypothesis.settings.register_profile("repeat", _EXPLORE, derandomize=True, datab
 hypothesis.settings.load_profile("repeat")
 
 
+@pytest.hookimpl(trylast=True)  # after the order of tests was drawn
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start processes come first: they take longest, and what begins last is what all others wait for."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Every asynchronous test and fixture runs on asyncio."""
