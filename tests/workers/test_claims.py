@@ -14,7 +14,7 @@ from tests.clients import ROOT
 from tests.factories import make_source
 
 PROCESSES = 8
-JOBS = 1_000
+JOBS = 400
 CLAIMER = Path(__file__).with_name("claimer.py")
 
 

@@ -28,12 +28,12 @@ from tests.workers.processes import embedded, headquarters, succeeded, until
 from tests.workers.throttle import Throttle
 
 KILLS = 40
-ROWS = 800_000
-PART_ROWS = 5_000
+ROWS = 200_000
+PART_ROWS = 1_250
 LEASE_SECONDS = 30
-READ_SECONDS = 1.2  # what the rest of the table takes, for each kill that is left and some more
+READ_SECONDS = 0.7  # what the rest of the table takes, for each kill that is left and some more
 KILLS_MORE = 3
-DELAY_SECONDS_MAX = 1.0  # of a kill, after the claim
+DELAY_SECONDS_MAX = 0.5  # of a kill, after the claim
 SEED = int(os.environ.get("KILL_SEED") or secrets.randbits(32))
 
 

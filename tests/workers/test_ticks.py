@@ -13,8 +13,8 @@ from tests import factories
 from tests.clients import ROOT
 
 PROCESSES = 4
-SCHEDULES = 100
-ROUNDS = 3
+SCHEDULES = 60
+ROUNDS = 2
 TICKER = Path(__file__).with_name("ticker.py")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from base.tables import ColumnType
 from tests.connectors.files import malformed
 from tests.connectors.files.malformed import GOOD, HARD, pdf_of, zipped
 from tests.connectors.files.reading import connection, read, write
+from workers.messages import PRELOAD
 
 B, I, D, F, T, DATE = (  # noqa: E741 - short, for tables of cases
     ColumnType.BOOLEAN,
@@ -28,6 +29,14 @@ B, I, D, F, T, DATE = (  # noqa: E741 - short, for tables of cases
 )
 MANY = 50_000
 WIDE = "x" * 30  # so that what is behind many rows is not in the sample
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _preloaded() -> Iterator[None]:
+    """As in a worker: or each child would spend a second or two on imports."""
+    process.start([*PRELOAD, malformed.__name__])
+    yield
+    process.start([])
 
 
 @dataclass(frozen=True)

@@ -246,10 +246,10 @@ async def test_a_script_that_does_not_heed_its_limit_of_processor_time_is_ended_
     tmp_path: Path,
 ) -> None:
     body = "import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: df = df"
-    limits = Limits(wall_seconds=240, memory_bytes=4 * GIB, cpu_seconds=6)
+    limits = Limits(wall_seconds=240, memory_bytes=4 * GIB, cpu_seconds=2)
 
     step = await run_script(tmp_path, body, TABLE, limits=limits)
 
     assert isinstance(step.error, LimitExceeded)
     assert step.error.retryable is False
-    assert "6 seconds of processor time" in step.error.message
+    assert "2 seconds of processor time" in step.error.message

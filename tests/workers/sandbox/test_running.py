@@ -195,11 +195,11 @@ async def test_a_script_of_globals_finds_common_modules(tmp_path: Path) -> None:
 
 
 async def test_a_table_larger_than_the_memory_is_seen_in_batches(tmp_path: Path) -> None:
-    column = pa.array(np.zeros(10_000_000, np.int64))
-    part = pa.table({f"c{at}": column for at in range(10)})  # 800 MB, and hardly any on disk
+    column = pa.array(np.zeros(3_000_000, np.int64))
+    part = pa.table({f"c{at}": column for at in range(10)})  # 240 MB, and hardly any on disk
     files = Files(tmp_path)
     source = files.parquet("t", [part, part])
-    limits = replace(LIMITS, memory_bytes=5 * GIB // 2)
+    limits = replace(LIMITS, memory_bytes=3 * GIB // 4)
     counting = (
         "def run_batches(batches):\n    for batch in batches: yield batch.count().to_frame('n')"
     )
@@ -211,7 +211,7 @@ async def test_a_table_larger_than_the_memory_is_seen_in_batches(tmp_path: Path)
 
     assert isinstance(whole.error, LimitExceeded)
     assert parts.error is None
-    assert sum(row["n"] for row in parts.rows) == 20_000_000 * 10
+    assert sum(row["n"] for row in parts.rows) == 6_000_000 * 10
 
 
 @pytest.mark.parametrize("body", ["df", "def run_batches(batches): yield from batches"])
