@@ -10,7 +10,7 @@ import pytest
 from gateway.failures import Failure
 from gateway.schema_cms import DIALECT
 from tests.gateway.places import Place
-from tests.gateway.schema_cms.clients import PEOPLE, SOURCES, connected, finished
+from tests.gateway.schema_cms.clients import PEOPLE, SOURCES, connected, finished, one_server
 
 FORBIDDEN = {"detail": "You do not have permission to perform this action."}
 NOT_FOUND = {"detail": "Not found."}
@@ -80,6 +80,7 @@ def test_nothing_is_connected_in_another_team_s_project(alice: httpx.Client, ser
     assert server.rest("bob").get(path).json()["count"] == 0
 
 
+@one_server
 @pytest.mark.parametrize(
     ("header", "said"),
     [
@@ -156,6 +157,7 @@ CREATIONS: list[tuple[dict[str, Any], dict[str, list[str]]]] = [
 ]
 
 
+@one_server
 @pytest.mark.parametrize(("body", "errors"), CREATIONS)
 def test_fields_are_refused_in_drf_s_words(
     alice: httpx.Client, body: dict[str, Any], errors: dict[str, list[str]]
@@ -165,6 +167,7 @@ def test_fields_are_refused_in_drf_s_words(
     assert (reply.status_code, reply.json()) == (400, errors)
 
 
+@one_server
 @pytest.mark.parametrize("kind", ["database", "api"])
 def test_what_needs_settings_is_connected_elsewhere(
     alice: httpx.Client, server: Place, kind: str
@@ -181,6 +184,7 @@ def test_what_needs_settings_is_connected_elsewhere(
     assert alice.get(path).json()["count"] == 0
 
 
+@one_server
 @pytest.mark.parametrize(
     ("method", "path", "content", "kind", "status", "said"),
     [
@@ -227,6 +231,7 @@ def test_requests_that_no_view_takes(
     assert (reply.status_code, reply.json()) == (status, {"detail": said})
 
 
+@one_server
 @pytest.mark.parametrize("token", ["", "hw_wrong", "a b", "é", "a\nb", "x" * 9000])
 def test_a_token_that_is_none_is_not_exchanged(nobody: httpx.Client, token: str) -> None:
     reply = nobody.post("/api/v1/auth/token", json={"uid": "alice", "token": token})

@@ -9,7 +9,14 @@ import httpx
 import pytest
 
 from tests.gateway.places import Place
-from tests.gateway.schema_cms.clients import PEOPLE, SOURCES, connected, draft, token_of_role
+from tests.gateway.schema_cms.clients import (
+    PEOPLE,
+    SOURCES,
+    connected,
+    draft,
+    one_server,
+    token_of_role,
+)
 
 MANY = 205  # more than a page of GraphQL
 
@@ -110,6 +117,7 @@ def test_pages_of_a_thousand_come_from_few_operations(alice: httpx.Client, serve
     assert usual["next"] == f"{server.url}{path}?page=2&page_size=many"
 
 
+@one_server
 @pytest.mark.parametrize("page", ["0", "-1", "2", "x", "", "1.0", "9" * 30, "900000"])
 def test_pages_that_are_not_there(alice: httpx.Client, server: Place, page: str) -> None:
     path = f"/api/v1/projects/{server.project()['pk']}/datasources"
