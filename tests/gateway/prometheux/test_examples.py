@@ -16,7 +16,7 @@ from tests.gateway.places import Place
 from tests.gateway.prometheux.conftest import Database
 from tests.http_server import HttpServer
 
-EXAMPLES = Path(__file__).parents[1] / "dialects/prometheux/examples.md"
+EXAMPLES = Path(__file__).parents[1] / "dialects/prometheux/examples.txt"
 USER = "prometheux-examples"
 _BLOCK = re.compile(
     r"^## (?P<title>[^\n]+)$|^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
