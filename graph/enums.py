@@ -124,7 +124,7 @@ expose(
     "How a script is called; told apart by what it defines.",
     DATAFRAME="It defines `run(df)` or `run(df, context)`, which gives a DataFrame.",
     BATCHES="It defines `run_batches(batches)` or `run_batches(batches, context)`, which gives DataFrames one by one.",
-    GLOBAL="It defines neither: it finds a global `df`, `pd`, `np`, `re` and `json`, and leaves its result in it.",
+    GLOBAL="It defines neither: it finds a global `df`, `pd`, `np`, `re` and `json`, and leaves its result in `df`.",
 )
 expose(
     JobStatus,
