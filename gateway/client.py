@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ SECONDS_MAX = 60.0  # for an answer without files
 FILE_SECONDS_MAX = 3600.0
 ADMITTED_SECONDS = 5.0
 ADMITTED_MAX = 10_000
+_SENDABLE = re.compile("[!-~]+")  # what a header takes; tokens have nothing else
 _VIEWER = "query Admitted { viewer { id } }"
 _VERSION = "query Version { serverInfo { version } }"
 Answer = Mapping[str, Any]  # `data` and `errors`, as in the specification
@@ -51,6 +53,8 @@ class Remote:
         self, document: str, operation: str, variables: Mapping[str, Any], credential: str | None
     ) -> Answer:
         """As `Executor.execute`; a server that does not answer is UNAVAILABLE."""
+        if credential is not None and not _SENDABLE.fullmatch(credential):
+            return _unknown()
         plain, files = _parted(dict(variables), "variables")
         request = {"query": document, "operationName": operation, "variables": plain}
         headers = {"trace-id": trace_id()}
@@ -107,6 +111,14 @@ class Remote:
         answer = await self.execute(_VERSION, "Version", {}, None)
         data = answer.get("data")
         return data["serverInfo"]["version"] if data else None
+
+
+def _unknown() -> Answer:
+    message = "The API token is unknown, expired or revoked."
+    hint = "Send a valid one, or log in again."
+    return {
+        "errors": [{"message": message, "extensions": {"code": "UNAUTHENTICATED", "hint": hint}}]
+    }
 
 
 def _unavailable() -> Answer:

@@ -30,6 +30,7 @@ from starlette.datastructures import Headers, UploadFile
 
 from gateway import fields
 from gateway.client import Answer
+from gateway.dialect import Schema
 from gateway.failures import Failure
 from gateway.fields import Field
 
@@ -65,7 +66,7 @@ async def explain(
     imagined = Imagined(sdl)
     call = gateway.call(match, method, path, query, Headers(), _MADE_UP, imagined)
     call.pause = _no_pause
-    call.body = given if asked.get("body") else None
+    call.body = given if asked.get("body") else _body_example(route.body)
     body = _example(route.fields) | (given if isinstance(given, dict) else {})
     call.values, problems = fields.read(
         route.fields,
@@ -92,6 +93,11 @@ async def explain(
 
 async def _no_pause(_seconds: float) -> None:
     return
+
+
+def _body_example(schema: Schema | None) -> Any:
+    """What the schema of a body that the route reads itself gives as its example."""
+    return next(iter((schema or {}).get("examples", ())), None)
 
 
 def _example(declared: tuple[Field, ...]) -> dict[str, Any]:

@@ -113,6 +113,15 @@ _SPEC = (
 )
 
 
+_EXAMPLE = {
+    "expressions": [
+        {"type": "contains", "field": "team.name", "sub_string": "birds"},
+        {"type": "compare", "field": "creation_time", "operator": ">=", "value": "2026-01-01"},
+    ],
+    "order_by": [{"field": "name", "ascending": False}],
+}
+
+
 def parse(body: Any) -> Spec:
     """The filter spec that a body is; the one that lets everything active in where there is none.
 
@@ -241,7 +250,16 @@ def _spec_schema() -> dict[str, Any]:
         "items": {"anyOf": [any_of, all_of, *tests]},
     }
     schema["properties"]["order_by"] = {"type": "array", "items": schema_of(_SORTING)}
-    return schema | {"type": ["object", "null"]}
+    return schema | {"type": ["object", "null"], "examples": [_EXAMPLE]}
 
 
 SCHEMA = _spec_schema()  # JSON Schema of a filter spec
+PLAIN_SCHEMA: dict[str, Any] = {  # of one that `check_plain` lets pass
+    "type": ["object", "null"],
+    "properties": {
+        "expressions": {"type": "array", "maxItems": 0},
+        "order_by": {"type": "array", "maxItems": 0},
+        "include_inactive": {"type": "boolean"},
+    },
+    "additionalProperties": False,
+}

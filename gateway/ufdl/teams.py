@@ -29,6 +29,8 @@ _MEMBERSHIP = (
     ),
 )
 
+_EXAMPLE = {"username": "kiri", "method": "add", "permissions": "W"}
+
 
 @several("ListTeams")
 async def _list(call: Call) -> Reply:
@@ -128,7 +130,7 @@ ROUTES = (
             path,
             "The teams that you are in; for staff, every team",
             _list,
-            body=specs.SCHEMA,
+            body=specs.PLAIN_SCHEMA,
             replies={200: replies.array(replies.TEAM)},
             about="A filter spec may be given, but not with expressions or an order.",
         )
@@ -183,7 +185,7 @@ ROUTES = (
         f"{_PATH}/memberships",
         "Add a user to a team, take one out, or change what one may do",
         _set_member,
-        body=specs.schema_of(_MEMBERSHIP),
+        body=specs.schema_of(_MEMBERSHIP) | {"examples": [_EXAMPLE]},
         replies={200: replies.MEMBERSHIP},
         about="Answers the membership as it is now; one that is removed, as it was. Takes permission A in the team.",
     ),

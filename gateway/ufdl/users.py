@@ -37,7 +37,7 @@ ROUTES = (
             path,
             "You and the members of your teams; for staff, every user",
             _list,
-            body=specs.SCHEMA,
+            body=specs.PLAIN_SCHEMA,
             replies={200: replies.array(replies.USER)},
             about="A filter spec may be given, but not with expressions or an order.",
         )

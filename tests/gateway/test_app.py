@@ -56,9 +56,12 @@ async def test_a_token_is_taken_as_an_api_key(rest: httpx.AsyncClient, server: P
     assert response.json()["username"] == "bob"
 
 
-@pytest.mark.parametrize("credential", ["Bearer hw_wrong", "Basic YTpi", "nothing"])
+@pytest.mark.parametrize(
+    "credential", ["Bearer hw_wrong", "Basic YTpi", "nothing", "Bearer hw_é", "Bearer a b"]
+)
 async def test_another_credential_is_refused(rest: httpx.AsyncClient, credential: str) -> None:
-    response = await rest.get("/sample/viewer", headers={"authorization": credential})
+    headers = {b"authorization": credential.encode("latin-1")}
+    response = await rest.get("/sample/viewer", headers=headers)
 
     assert (response.status_code, response.json()["code"]) == (401, "UNAUTHENTICATED")
 
