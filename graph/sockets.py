@@ -30,7 +30,7 @@ from graph.session import (
     Service,
     Session,
 )
-from services import access
+from services import authentication
 from services.progress import Hub
 
 CHECK_SECONDS = 2.0  # how soon a token that was revoked elsewhere closes its idle sockets
@@ -133,7 +133,7 @@ class Sockets:
             if not tokens:
                 continue
             try:
-                gone = tokens - await access.valid_tokens(tokens)
+                gone = tokens - await authentication.valid_tokens(tokens)
             except (DBConnectionError, OperationalError) as error:
                 _log.warning("tokens could not be checked: %s", type(error).__name__)
                 continue

@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 from base.errors import Unauthenticated
 from graph.context import Context
-from services import access, sessions
+from services import authentication, sessions
 from services.access import Viewer
 from services.platform import Platform
 
@@ -47,4 +47,6 @@ class ContextFactory:
         viewer = None
         if sessions.is_session(secret):
             viewer = await sessions.authenticate(self._platform.keyring, secret)
-        return viewer or await access.authenticate(secret)  # an operator's own token may have dots
+        return viewer or await authentication.authenticate(
+            secret
+        )  # an operator's own token may have dots

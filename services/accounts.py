@@ -10,7 +10,7 @@ from base.errors import Conflict, Forbidden, NotFound
 from base.ids import public_id
 from models import Membership, Role, Team, User
 from models.database import transaction
-from services import access, values
+from services import authentication, values
 from services.access import Viewer, find
 from services.idempotency import FIELD, Result, once
 from services.platform import Platform
@@ -36,12 +36,6 @@ async def ensure_user(username: str) -> User:
             return user
     except IntegrityError:  # another process was first
         return await User.get(username=username)
-
-
-async def viewer_of(user: User) -> Viewer:
-    """The viewer that a user without a token is: for operators' commands."""
-    viewer = Viewer(user_id=user.id, username=user.username, is_staff=user.is_staff)
-    return await refreshed(viewer)
 
 
 async def refreshed(viewer: Viewer) -> Viewer:
@@ -74,7 +68,7 @@ async def create_team(
         prepare=prepare,
         commit=commit,
     )
-    access.forget()
+    authentication.forget()
     team_pk: int = done["team"]
     if idempotency_key is not None:  # whoever made it earlier may have left it since
         now = (await refreshed(viewer)).acting(Role.READ)
@@ -120,7 +114,7 @@ async def set_team_member(viewer: Viewer, team_id: str, username: str, role: Rol
                 hint="Make somebody else an admin first.",
                 field="input.role",
             )
-    access.forget()
+    authentication.forget()
     return team_pk
 
 

@@ -18,7 +18,7 @@ import jwt
 from base.credentials import Keyring
 from base.errors import Forbidden, Unauthenticated
 from models import ApiToken
-from services import access, values
+from services import authentication, values
 from services.access import Viewer
 from services.tokens import SECRET_PREFIX
 
@@ -118,12 +118,12 @@ def is_session(credential: str) -> bool:
 async def authenticate(keyring: Keyring, access_token: str) -> Viewer | None:
     """The viewer of the API token that a session was made with; None for anything that is no access token.
 
-    Raises Unauthenticated where it was one and has expired. May be `access.CACHE_SECONDS` old.
+    Raises Unauthenticated where it was one and has expired. May be `authentication.CACHE_SECONDS` old.
     """
     claims = _read(keyring, Kind.ACCESS, access_token)
     if claims is None:
         return None
-    viewer = await access.authenticate_session(access_token, claims.token_pk)
+    viewer = await authentication.authenticate_session(access_token, claims.token_pk)
     if viewer is None or viewer.user_id != claims.user_pk:
         return None
     return replace(viewer, session_ends_at=claims.expires_at)

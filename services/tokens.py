@@ -11,9 +11,10 @@ from tortoise.exceptions import IntegrityError
 from base.errors import Conflict, Forbidden, InvalidInput
 from models import ApiToken, Project, Role, User
 from models.database import transaction
-from services import access, values
-from services.access import Viewer, find, hash_secret
-from services.accounts import FIRST_USER, ensure_user, viewer_of
+from services import authentication, values
+from services.access import Viewer, find
+from services.accounts import FIRST_USER, ensure_user
+from services.authentication import hash_secret, viewer_of
 
 SECRET_BYTES = 32
 SECRET_PREFIX = "hw_"  # noqa: S105 - what every secret begins with
@@ -93,7 +94,7 @@ async def revoke(viewer: Viewer, token_id: str) -> None:
             field="input.id",
         )
     await ApiToken.filter(id=token.id, revoked_at=None).update(revoked_at=datetime.now(UTC))
-    access.forget()
+    authentication.forget()
 
 
 async def bootstrap(secret: str) -> None:
@@ -120,7 +121,8 @@ async def create_for(
     expires_at: datetime | None = None,
 ) -> NewToken:
     """As `create`, by an operator for any user, who is made where there is none."""
-    viewer = await viewer_of(await ensure_user(username))
+    viewer = await viewer_of((await ensure_user(username)).id)
+    assert viewer is not None, "the user was just there"
     return await create(
         viewer.acting(Role.READ),
         name=name,

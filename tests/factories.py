@@ -30,7 +30,8 @@ from models import (
     User,
 )
 from models.database import transaction
-from services.access import Viewer, hash_secret
+from services.access import Viewer
+from services.authentication import hash_secret
 
 _numbers = count(1)
 

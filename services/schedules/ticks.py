@@ -16,7 +16,7 @@ from tortoise.exceptions import BaseORMException, DBConnectionError
 from base.errors import Forbidden, Internal, InvalidInput, PlatformError
 from models import DataSource, Project, Role, Schedule
 from models.database import transaction
-from services.access import viewer_of
+from services.authentication import viewer_of
 from services.schedules import cron, work
 from services.statements import fetch
 

@@ -16,7 +16,7 @@ from graph.http import GraphQLEndpoint
 from graph.schema import schema
 from models import ApiToken, Job, JobStatus, Membership, Role
 from server.auth import ContextFactory
-from services import access, jobs, leases, progress
+from services import authentication, jobs, leases, progress
 from services.leases import Progress
 from services.platform import Platform
 from tests import factories
@@ -165,7 +165,7 @@ async def test_whoever_leaves_the_team_is_told_no_more(platform: Platform) -> No
         assert await told(client, "1") == await told(client, "2") == ("RUNNING", 0)
 
         await Membership.filter(user=person.user).delete()
-        access.forget()
+        authentication.forget()
         await leases.report(lease, Progress(10, 100))
 
         for name in ("1", "2"):
@@ -190,7 +190,7 @@ async def test_a_revoked_token_closes_its_idle_sockets(
 
         await ApiToken.filter(user=person.user).update(revoked_at=datetime.now(UTC))
         if is_told:
-            access.forget()
+            authentication.forget()
 
         assert await client.closed() == 4403
         await beside.send("ping")

@@ -15,7 +15,7 @@ from graph.http import GraphQLEndpoint
 from graph.schema import schema
 from models import ApiToken
 from server.auth import ContextFactory
-from services import access
+from services import authentication
 from services.platform import Platform
 from tests.graph.live import live, make_person
 from tests.sockets import opened
@@ -155,7 +155,7 @@ async def test_a_socket_takes_a_session_and_ends_with_it(
 async def test_a_socket_takes_no_refresh_token(platform: Platform, client: Client) -> None:
     person = await make_person()
     made = (await client.data(MAKE, person.secret))["createSession"]
-    access.forget()
+    authentication.forget()
     async with live(platform) as here, opened(here.url) as socket:
         await socket.send("connection_init", payload={"token": made["refreshToken"]})
 

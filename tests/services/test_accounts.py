@@ -9,6 +9,7 @@ from base.ids import public_id
 from models import Membership, Role, Team, User
 from services import accounts
 from services.access import Viewer
+from services.authentication import viewer_of
 from services.platform import Platform
 from tests import factories
 from tests.services.places import make_place, refused
@@ -196,8 +197,9 @@ async def test_the_viewer_of_a_user_has_the_user_s_teams() -> None:
     place = await make_place(Role.EXECUTE)
     user = await User.get(id=place.viewer.user_id)
 
-    viewer = await accounts.viewer_of(user)
+    viewer = await viewer_of(user.id)
 
+    assert viewer is not None
     assert viewer.teams == {place.team.id: Role.EXECUTE}
     assert (viewer.needs, viewer.project_id, public_id("user", viewer.user_id)) == (
         None, None, public_id("user", user.id),

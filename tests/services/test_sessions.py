@@ -14,7 +14,7 @@ from base.credentials import Keyring, generate_key
 from base.errors import Forbidden, InvalidInput, Unauthenticated
 from models import ApiToken, Role, User
 from server.auth import ContextFactory
-from services import access, sessions, tokens
+from services import authentication, sessions, tokens
 from services.access import Viewer
 from services.platform import Platform
 from services.sessions import Session
@@ -28,7 +28,7 @@ UNKNOWN = "The API token is unknown, expired or revoked."
 async def signed_in(place: Place, **values: Any) -> Viewer:
     """The place's viewer, by a new API token."""
     _, secret = await factories.make_token(await User.get(id=place.viewer.user_id), **values)
-    viewer = await access.authenticate(secret)
+    viewer = await authentication.authenticate(secret)
     assert viewer is not None
     return viewer.acting(Role.READ)
 
@@ -136,7 +136,7 @@ async def test_a_session_ends_with_its_api_token(platform: Platform, place: Plac
     again = await sessions.refresh(platform.keyring, made.refresh_token, expires_in=600)
     assert again.expires_at == end
     await ApiToken.filter(id=viewer.token_id).update(expires_at=datetime.now(UTC))
-    access.forget()
+    authentication.forget()
     assert await refusal(platform, made.access_token) == UNKNOWN
     with pytest.raises(Unauthenticated):
         await sessions.refresh(platform.keyring, made.refresh_token)
@@ -160,7 +160,7 @@ async def test_who_is_gone_is_not_signed_in(
     platform: Platform, place: Place, session: Session
 ) -> None:
     await (await User.get(id=place.viewer.user_id)).delete()
-    access.forget()
+    authentication.forget()
 
     assert await refusal(platform, session.access_token) == UNKNOWN
     with pytest.raises(Unauthenticated):

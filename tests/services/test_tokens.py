@@ -9,7 +9,7 @@ import pytest
 from base.errors import Conflict, Forbidden, InvalidInput, NotFound
 from base.ids import public_id
 from models import ApiToken, Membership, Role, User
-from services import access, tokens
+from services import authentication, tokens
 from services.access import Viewer
 from tests import factories
 from tests.services.places import make_place, refused
@@ -27,12 +27,12 @@ async def test_a_token_signs_its_user_in_until_it_is_revoked() -> None:
 
     new = await tokens.create(place.viewer, name=" robot ", role=Role.WRITE)
 
-    signed_in = await access.authenticate(new.secret)
+    signed_in = await authentication.authenticate(new.secret)
     assert signed_in is not None
     assert (signed_in.user_id, signed_in.role_max) == (place.viewer.user_id, Role.WRITE)
     assert signed_in.teams == place.viewer.teams
     await tokens.revoke(place.viewer, public_id("token", new.pk))
-    assert await access.authenticate(new.secret) is None
+    assert await authentication.authenticate(new.secret) is None
     await tokens.revoke(place.viewer, public_id("token", new.pk))
 
 
@@ -91,7 +91,7 @@ async def test_a_token_is_held_to_its_project() -> None:
 
     new = await tokens.create(place.viewer, name="t", role=Role.ADMIN, project_id=place.project_id)
 
-    signed_in = await access.authenticate(new.secret)
+    signed_in = await authentication.authenticate(new.secret)
     assert signed_in is not None
     assert signed_in.project_id == place.project.id
 
@@ -124,10 +124,10 @@ async def test_a_token_expires() -> None:
         expires_at=datetime.now(UTC) + timedelta(hours=1),
     )
 
-    assert await access.authenticate(new.secret) is not None
+    assert await authentication.authenticate(new.secret) is not None
     await ApiToken.all().update(expires_at=datetime.now(UTC))
-    access.forget()
-    assert await access.authenticate(new.secret) is None
+    authentication.forget()
+    assert await authentication.authenticate(new.secret) is None
 
 
 async def test_a_token_cannot_expire_in_the_past() -> None:
@@ -186,7 +186,7 @@ async def test_the_first_start_is_safe_to_repeat_and_to_do_at_several_places() -
 
     await asyncio.gather(*(tokens.bootstrap(secret) for _ in range(8)))
 
-    signed_in = await access.authenticate(secret)
+    signed_in = await authentication.authenticate(secret)
     assert signed_in is not None
     assert (signed_in.username, signed_in.is_staff) == ("admin", True)
     assert (await User.all().count(), await ApiToken.all().count()) == (1, 1)
@@ -199,13 +199,13 @@ async def test_a_revoked_first_token_stays_revoked() -> None:
 
     await tokens.bootstrap(secret)
 
-    assert await access.authenticate(secret) is None
+    assert await authentication.authenticate(secret) is None
 
 
 async def test_an_operator_makes_a_token_for_anybody() -> None:
     new = await tokens.create_for("bob", name="cli", role=Role.WRITE)
 
-    signed_in = await access.authenticate(new.secret)
+    signed_in = await authentication.authenticate(new.secret)
     assert signed_in is not None
     assert (signed_in.username, signed_in.role_max, signed_in.is_staff) == (
         "bob",
