@@ -231,3 +231,26 @@ def test_other_methods_are_told_which_there_are(
     assert answer.status_code == httpx.codes.METHOD_NOT_ALLOWED
     assert answer.json() == {"detail": f'Method "{method}" not allowed.'}
     assert answer.headers["allow"] == allow
+
+
+def test_a_deleted_project_is_seen_by_its_team_alone_and_stays_as_it_is(
+    server: Place, shared: int
+) -> None:
+    alice, bob = server.rest("alice"), server.rest("bob")
+    made = alice.post("/v1/projects/create", json={"name": "Ufdl gone", "team": shared}).json()
+    path = f"/v1/projects/{made['pk']}"
+    foreign = f"/v1/projects/{server.project('bob')['pk']}"
+    alice.delete(path)
+    bob.delete(foreign)
+
+    refused = [
+        alice.patch(path, json={"name": "Ufdl back"}),
+        alice.put(path, json={"name": "Ufdl back", "team": shared}),
+        alice.get(foreign),
+        alice.delete(foreign),
+    ]
+
+    gone = bob.get(path).json()
+    assert gone == made | {"deletion_time": gone["deletion_time"]}
+    assert gone["deletion_time"] > made["creation_time"]
+    assert [(each.status_code, each.json()) for each in refused] == [(404, NOT_FOUND)] * 4
