@@ -28,6 +28,7 @@ class World:
     team: str
     project: str
     dataset: str
+    source_dataset: str
     datasource: str
     snapshot: str
     held_snapshot: str
@@ -88,6 +89,7 @@ async def make_world(platform: Platform) -> World:
         team=place.team_id,
         project=place.project_id,
         dataset=public_id("dataset", empty.id),
+        source_dataset=public_id("dataset", place.dataset.id),
         datasource=public_id("datasource", source.id),
         snapshot=public_id("snapshot", snapshot.id),
         held_snapshot=public_id("snapshot", waiting.id),
