@@ -90,7 +90,7 @@ _OF_DATA: dict[str, Callable[[World], dict[str, Any]]] = {
         "json": {"source_config": {"type": "database", "connection_config": CONNECTION}},
         "owner": False,
     },
-    "GET schema": lambda w: {"query": {"source_id": w.datasource}, "owner": False},
+    "GET schema": lambda w: {"query": {"source_id": w.datasource}},
     "POST infer-schema": lambda _: {
         "json": {"database": {"databaseType": "postgresql", **CONNECTION}},
         "owner": False,
@@ -104,7 +104,7 @@ PROMETHEUX: dict[str, Callable[[World], Ask]] = {
     )
     for verb, make in _OF_DATA.items()
 } | {
-    "GET /api/v1/data/schema": lambda w: Ask(query={"source_id": w.datasource}, owner=False),
+    "GET /api/v1/data/schema": lambda w: Ask(query={"source_id": w.datasource}),
     "POST /api/v1/data/sync": lambda w: Ask(json={"source_ids": [w.datasource]}),
     "POST /api/v1/data/cleanup": lambda w: Ask(json={"source_ids": [w.datasource]}),
     "POST /api/v1/data/preview": lambda w: Ask(json={"source_id": w.datasource}, owner=False),
