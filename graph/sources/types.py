@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import orjson
 import strawberry
 
 import models
@@ -40,9 +39,17 @@ from graph.scalars import JSON, BigInt, DateTime, json_text
 from graph.schedules.types import OLDEST_SCHEDULES_FIRST, Schedule
 from graph.scripts.types import Script, scripts_of
 from graph.selection import Selection, read, shape_of
-from graph.serialized import Serialized
 from graph.snapshots.tables import Table, TableRow, found_tables, stored_tables
 from graph.snapshots.types import Snapshot
+from graph.sources.connected import (
+    ORIGINAL,
+    ConnectionInfo,
+    Original,
+    connection_row,
+    file_name_of,
+    is_there,
+    sizes_of,
+)
 from graph.sources.selected import SelectedTable, selected_tables
 from models import rows
 from models.rows import Compare, Eq, In, IsNull, Order, Pick, Row
@@ -54,57 +61,6 @@ if TYPE_CHECKING:
 
 _NEWEST_SNAPSHOT_FIRST = Sort.by("snapshots", "number", Direction.DESC)
 _CURRENT = "current_snapshot_id"
-
-
-@strawberry.type(
-    description="How a data source is connected: every public setting, and no secret, ever."
-)
-class ConnectionInfo:
-    """Made of a `ConnectionRow`."""
-
-    kind: str = strawberry.field(
-        description="The connector: csv, xlsx, postgresql, mysql, sqlite, … (`serverInfo.connectionKinds`)."
-    )
-    settings: JSON = strawberry.field(description="The public settings, by name.")
-    has_secret: bool = strawberry.field(
-        description="Whether a password or another secret is kept with it, encrypted."
-    )
-
-
-class ConnectionRow(NamedTuple):
-    """What a `ConnectionInfo` is made of."""
-
-    kind: str
-    settings: Serialized
-    has_secret: bool
-
-
-def _connection(kind: str, settings: Serialized, secret: bool | None) -> ConnectionRow:  # noqa: FBT001 - as the row has it
-    return ConnectionRow(kind, settings, bool(secret))
-
-
-def _is_there(_sealed: str) -> bool:
-    return True  # the sealed text itself goes no further
-
-
-class _Original(NamedTuple):
-    """A source's file as it was brought or fetched."""
-
-    object_key: str
-    file_name: str | None
-
-
-def _original(settings: str | bytes) -> _Original | None:
-    read = orjson.loads(settings)
-    key = read.get("object_key")
-    return _Original(key, read.get("file_name")) if key else None
-
-
-def _file_name(original: _Original | None) -> str | None:
-    return original.file_name if original else None
-
-
-_ORIGINAL = Pick("original", "settings", _original)
 
 
 @node
@@ -127,15 +83,15 @@ class DataSource(Node):
     )
     connection: ConnectionInfo = derived(
         "How it is connected.",
-        _connection,
+        connection_row,
         "kind",
         Pick("settings", "settings", json_text),
-        Pick("has_secret", "secrets", _is_there),
+        Pick("has_secret", "secrets", is_there),
     )
     file_name: str | None = derived(
         "The name of its stored file, which the format ORIGINAL of `presignDataSource` gives; null where it has none.",
-        _file_name,
-        _ORIGINAL,
+        file_name_of,
+        ORIGINAL,
     )
     metadata: JSON = column("Whatever its owner noted about it.")
     scope: str = column("A free label that lists can be filtered by; `user` unless told otherwise.")
@@ -178,12 +134,12 @@ class DataSource(Node):
         Pick("selections", "selections", str),
     )
 
-    @returns(BigInt | None, _ORIGINAL)
+    @returns(BigInt | None, ORIGINAL)
     @staticmethod
     def file_bytes(parent: strawberry.Parent[Any], info: Info) -> Awaitable[int | None] | None:
         """The size in bytes of its stored file; null where it has none."""
-        original: _Original | None = parent.original
-        return None if original is None else load(info, original.object_key, _sizes)
+        original: Original | None = parent.original
+        return None if original is None else load(info, original.object_key, sizes_of)
 
     @returns(list[Table], _CURRENT)
     @staticmethod
@@ -282,13 +238,6 @@ class DataSource(Node):
             Schedule, OLDEST_SCHEDULES_FIRST, window(first, after), (), "data_source_id"
         )
         return page_below(info, listing, parent.pk)
-
-
-async def _sizes(keys: Sequence[str]) -> Mapping[str, int]:
-    """The sizes of stored files, by object key."""
-    asked = In("object_key", sorted(set(keys)))
-    found = await rows.select(models.Upload, ("object_key", "size_bytes"), asked)
-    return {upload.object_key: upload.size_bytes for upload in found}
 
 
 def _tables_of(info: Info, source: Row) -> Awaitable[Sequence[TableRow]]:

@@ -127,6 +127,9 @@ NESTED = """{ projects(first: 10) { nodes { name datasets(first: 5) { nodes { na
         (NESTED, 4),
         ("{ schedules { nodes { name work { job { steps { key } } } lastError { code } } } }", 1),
         ("{ projects { nodes { schedules { totalCount nodes { dataSource { name } } } } } }", 4),
+        ("{ defaultProject { name } }", 2),
+        ('{ user(username: "nobody") { username } }', 1),
+        ('{ projects { nodes { team { name member(username: "nobody") { role } } } } }', 3),
     ],
 )
 async def test_a_level_is_a_statement(
