@@ -149,9 +149,16 @@ TEST = (
 PREVIEW = (
     _text("bind_annotation", "As `list` gives it."),
     _text("source_id", "The data source's id, in place of it."),
-    Field("limit", "integer", "Rows to give.", nullable=True, least=1, most=1_000),
+    Field("limit", "integer", "Rows to give; 0 for as usual.", nullable=True, least=0, most=1_000),
     Field("page", "integer", "The page, from 1.", nullable=True, least=1, most=1_000),
-    Field("page_size", "integer", "Rows of a page.", nullable=True, least=1, most=1_000),
+    Field(
+        "page_size",
+        "integer",
+        "Rows of a page; 0, which clients send, for `limit`.",
+        nullable=True,
+        least=0,
+        most=1_000,
+    ),
     _any("order_by", "Not served."),
     _any("search_term", "Not served."),
     _any("column_filters", "Not served."),

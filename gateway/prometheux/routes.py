@@ -34,11 +34,10 @@ async def _not_served(call: Call) -> Reply:
     )
 
 
-def _everywhere(route: Route) -> tuple[Route, Route]:
-    """A route of `/data/…`, and the same with the workspace in its path."""
+def _within(route: Route) -> Route:
+    """A route of `/data/…` with the workspace in its path."""
     path = route.path.replace(_DATA, f"{_DATA}/{{workspace_id}}", 1)
-    within = replace(route, path=path, fields=(fields.WORKSPACE, *route.fields))
-    return route, within
+    return replace(route, path=path, fields=(fields.WORKSPACE, *route.fields))
 
 
 def _refused(method: str, path: str, summary: str) -> Route:
@@ -194,6 +193,14 @@ _OTHERS = (
         one("Who", lambda _: {}, tokens.role),
         replies={200: schemas.ROLE},
     ),
+    Route(
+        "GET",
+        "/api/v1/ontologies/list",
+        "No ontologies, to whoever has a good token",
+        one("Who", lambda _: {}, tokens.no_ontologies),
+        replies={200: schemas.NO_ONTOLOGIES},
+        about="Logging in asks for this.",
+    ),
 )
 
 _REFUSED = (
@@ -215,7 +222,7 @@ DIALECT = Dialect(
         "key, or `ws_` and the key. The literal `workspace_id`, and none at all, mean your default project. "
         'Every reply is `{"data", "message", "status"}`.'
     ),
-    routes=(*(each for route in _SERVED for each in _everywhere(route)), *_OTHERS, *_REFUSED),
+    routes=(*_SERVED, *_REFUSED, *map(_within, _SERVED), *_OTHERS),  # verbs are no workspaces
     operations=Operations(Path(__file__).parent),
     roots=(
         f"{_DATA}/",
@@ -225,6 +232,7 @@ DIALECT = Dialect(
         "/api/v1/auth/revoke",
         "/api/v1/users/get-role",
         "/api/v1/users/usage-status",
+        "/api/v1/ontologies/",
         "/jarvispy/",
     ),
     failure=failure,

@@ -78,3 +78,8 @@ def role(_call: Call, data: Data) -> Reply:
     viewer = data["viewer"]
     facts = {"role": data["viewerToken"]["role"].lower(), "username": viewer["username"]}
     return ok(facts | {"is_staff": viewer["isStaff"]}, "Role")
+
+
+def no_ontologies(_call: Call, _data: Data) -> Reply:
+    """What is asked by clients to see whether their token is good."""
+    return ok([], "Headwater keeps data sources, and has no ontologies.")
