@@ -31,10 +31,7 @@ async def create(
     project = await find(viewer, Project, project_id, field="input.projectId")
 
     async def prepare() -> dict[str, Any]:
-        return {
-            "name": values.name(name, "input.name"),
-            "description": values.description(description, "input.description"),
-        }
+        return described(name, description, "input")
 
     async def commit(said: dict[str, Any]) -> Result:
         made = await Dataset.create(project_id=project.id, creator_id=viewer.user_id, **said)
@@ -46,6 +43,14 @@ async def create(
     )
     dataset_pk: int = done["dataset"]
     return dataset_pk
+
+
+def described(name: str, description: str | None, field: str) -> dict[str, Any]:
+    """The columns of a new dataset that its maker writes; raises InvalidInput. `field` is their input path."""
+    return {
+        "name": values.name(name, f"{field}.name"),
+        "description": values.description(description, f"{field}.description"),
+    }
 
 
 async def create_default(project: Project, creator_id: int | None) -> None:

@@ -67,9 +67,8 @@ async def create(
         commit=commit,
     )
     project_pk: int = done["project"]
-    if (
-        idempotency_key is not None
-    ):  # what was made earlier may have gone, or to another team, since
+    if idempotency_key is not None:
+        # What was made earlier may have gone, or to another team, since.
         made = public_id("project", project_pk)
         await find(viewer, Project, made, field=idempotency.FIELD, deleted=True)
     return project_pk

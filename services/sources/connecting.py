@@ -157,11 +157,7 @@ async def _place(
 
 def _named(new: NewDataset) -> dict[str, Any]:
     """The columns of a new dataset; raises InvalidInput."""
-    place = "input.newDataset"
-    return {
-        "name": values.name(new.name, f"{place}.name"),
-        "description": values.description(new.description, f"{place}.description"),
-    }
+    return datasets.described(new.name, new.description, "input.newDataset")
 
 
 async def _made(project: Project, viewer: Viewer, new: NewDataset) -> Dataset:
