@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.fields import Field
 
 _IDS = Field("", "any", "A data source's id, or its integer key.")
@@ -78,6 +80,11 @@ DATABASE = Field(
         _any("tables", "The same, in newer clients."),
         _text("url", "All of the above in one, or where a file is."),
     ),
+)
+REQUIRED_DATABASE = replace(
+    DATABASE,
+    required=True,
+    nullable=False,
     example={"databaseType": "postgresql", "host": "db.example.com", "databaseName": "customers"},
 )
 CONNECT = (
@@ -98,6 +105,9 @@ CONNECT = (
                 Field("metadata", "any", "Whatever you want to note about it.", nullable=True),
             ),
         ),
+        example=[
+            {"type": "database", "name": "customer_db", "connection_config": _CONFIG.example},
+        ],
     ),
     DATABASE,
     Field(
@@ -176,13 +186,12 @@ SAVE = (
     Field("workspace", "object", "All of these within an object.", nullable=True),
 )
 ISSUE = (
-    Field("name", "string", "What it is for.", required=True, blank=False, chars_max=200),
+    Field("name", "string", "What it is for.", nullable=True, chars_max=200),
     Field(
         "expires_in_minutes",
         "integer",
-        "When it stops working; never when left out.",
+        "When it stops working; never when left out, or 0 and less.",
         nullable=True,
-        least=1,
         most=_MINUTES_MAX,
     ),
 )

@@ -101,7 +101,7 @@ _SERVED = (
         f"{_DATA}/infer-schema",
         "The tables of a database that is not connected",
         connecting.infer_schema,
-        fields=(replace(fields.DATABASE, required=True, nullable=False), fields.SCOPE),
+        fields=(fields.REQUIRED_DATABASE, fields.SCOPE),
         replies={200: schemas.INFERRED},
     ),
     Route(

@@ -11,6 +11,8 @@ from gateway.dialect import Data, Reply, several
 from gateway.failures import Failure
 from gateway.prometheux.envelope import counted, ok
 
+USUAL_NAME = "API token"  # of one that nobody named
+
 
 def row(token: Mapping[str, Any]) -> dict[str, Any]:
     """A token without its secret."""
@@ -30,11 +32,11 @@ def row(token: Mapping[str, Any]) -> dict[str, Any]:
 async def issue(call: Call) -> Reply:
     """A further token of the caller's, with the role and the project of the one in use."""
     own = (await call.run("Who", {}))["viewerToken"]
-    given: dict[str, Any] = {"name": call.values["name"], "role": own["role"]}
+    given: dict[str, Any] = {"name": call.values.get("name") or USUAL_NAME, "role": own["role"]}
     if own["project"] is not None:
         given["projectId"] = own["project"]["id"]
     minutes = call.values.get("expires_in_minutes")
-    if minutes is not None:
+    if minutes is not None and minutes > 0:
         given["expiresAt"] = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
     made = (await call.run("IssueToken", {"input": given}))["createApiToken"]
     data = row(made["token"]) | {"token": made["secret"]}
