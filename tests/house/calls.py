@@ -166,6 +166,8 @@ PLAIN_CALLS: dict[str, dict[str, Any]] = {
     "viewerToken": {},
     "defaultProject": {},
     "serverInfo": {},
+    "teams": {},
+    "users": {},
     "predefinedScripts": {},
     "createTeam": {"input": {"name": "t"}},
     "createSession": {"input": {}},
