@@ -1,14 +1,11 @@
-"""Requests of all dialects in, replies out: an ASGI app for the paths below `owns`."""
+"""Requests of all dialects in, replies out: an ASGI app for the paths that it `owns`."""
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl
 
 import orjson
 from starlette.datastructures import Headers
@@ -22,38 +19,21 @@ from base.tracing import trace_id
 from gateway import fields, requests
 from gateway.call import Call, refusal_of
 from gateway.client import Executor
-from gateway.dialect import EMPTY, Dialect, Reply, Route, pattern
+from gateway.dialect import EMPTY, Dialect, Reply, Route
 from gateway.explain import explain
-from gateway.failures import (
-    METHOD_NOT_ALLOWED,
-    NO_ROUTE,
-    Failure,
-    invalid,
-)
+from gateway.failures import Failure, Problem, invalid
 from gateway.links import PREFIX as LINKS
 from gateway.links import Links
 from gateway.openapi import document
+from gateway.requests import Asked
+from gateway.routing import Match, Router
 
 logger = logging.getLogger("headwater.gateway")
 
 OPERATION_HEADER = "x-headwater-operation"
-EXPLAIN = "/gateway/explain"
-OPENAPI = "/gateway/openapi"
-QUERY_CHARS_MAX = 16 * 1024
-QUERY_FIELDS_MAX = 100
-
-
-@dataclass(frozen=True, slots=True)
-class _Served:
-    dialect: Dialect
-    route: Route
-    pattern: re.Pattern[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Match:
-    served: _Served
-    params: Mapping[str, str]
+OWN = "/gateway/"
+EXPLAIN = f"{OWN}explain"
+OPENAPI = f"{OWN}openapi"
 
 
 class Gateway:
@@ -70,140 +50,78 @@ class Gateway:
         wait_seconds: float,
         sdl: Callable[[], str],
     ) -> None:
-        self.dialects = tuple(dialects)
+        self._dialects = tuple(dialects)
+        self.router = Router(dialects)
         self._executor = executor
         self._links = Links(keyring)
         self._public_url = public_url
         self._limits = limits
         self._wait_seconds = wait_seconds
         self._sdl = sdl
-        self._routes = [
-            _Served(
-                dialect,
-                route,
-                pattern(dialect.prefixes, route.path, may_end_in_slash=dialect.may_end_in_slash),
-            )
-            for dialect in dialects
-            for route in dialect.routes
-        ]
-        self._roots = tuple((root, dialect) for dialect in dialects for root in dialect.roots)
 
     def owns(self, path: str) -> bool:
         """Whether a path is one of a dialect, or of the gateway itself."""
-        return path.startswith("/gateway/") or self._dialect(path) is not None
+        return path.startswith(OWN) or self.router.owner(path) is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        path, method = scope["path"], scope["method"]
         headers = Headers(scope=scope)
         query = scope["query_string"].decode("ascii", "replace")
+        credential = requests.credential_of(headers)
+        asked = Asked(scope["method"], scope["path"], query, headers, credential)
+        answer = self._own if asked.path.startswith(OWN) else self._serve
         try:
-            response = await self._respond(method, path, query, headers, receive)
+            response = await answer(asked, receive)
         except ClientDisconnect:
             return
-        if method == "HEAD":
+        if asked.method == "HEAD":
             response.body = b""
         await response(scope, receive, send)
 
-    async def _respond(
-        self, method: str, path: str, query: str, headers: Headers, receive: Receive
-    ) -> Response:
-        if path.startswith("/gateway/"):
-            return await self._own(method, path, query, headers, receive)
-        return await self._serve(
-            method, path, query, headers, receive, requests.credential_of(headers)
-        )
-
-    async def _own(
-        self, method: str, path: str, query: str, headers: Headers, receive: Receive
-    ) -> Response:
+    async def _own(self, asked: Asked, receive: Receive) -> Response:
         """What is the gateway's, and no dialect's."""
-        if method not in {"GET", "HEAD"}:
+        path = asked.path
+        if asked.method not in {"GET", "HEAD"}:
             return _json(405, {"message": "Use GET."}, {"allow": "GET"})
         if path == EXPLAIN:
-            asked = dict(parse_qsl(query[:QUERY_CHARS_MAX], keep_blank_values=True))
-            status, body = await explain(self, asked, self._sdl)
+            status, body = await explain(self, requests.query_of(asked), self._sdl)
             return _json(status, body)
         if path == OPENAPI:
-            return _json(200, {"documents": [_listed(each) for each in self.dialects]})
-        for dialect in self.dialects:
+            return _json(200, {"documents": [_listed(each) for each in self._dialects]})
+        for dialect in self._dialects:
             if path == _listed(dialect)["url"]:
                 return _json(200, document(dialect, self._public_url))
         if path.startswith(LINKS) and (linked := self._links.open(path)) is not None:
-            inner, _, inner_query = linked.path.partition("?")
-            return await self._serve("GET", inner, inner_query, headers, receive, linked.credential)
+            inner, _, query = linked.path.partition("?")
+            meant = replace(asked, path=inner, query=query, credential=linked.credential)
+            return await self._serve(meant, receive)
         return _json(404, {"message": "There is nothing here, or the link has expired."})
 
-    def match(self, method: str, path: str) -> _Match | Failure:
-        """The route of a request, or why there is none."""
-        allowed = []
-        for served in self._routes:
-            found = served.pattern.fullmatch(path)
-            if found is None:
-                continue
-            if served.route.method == ("GET" if method == "HEAD" else method):
-                params = {name: text for name, text in found.groupdict().items() if text}
-                return _Match(served, params)
-            allowed.append(served.route.method)
-        if allowed:
-            return Failure(
-                METHOD_NOT_ALLOWED,
-                f'Method "{method}" not allowed.',
-                headers={"allow": ", ".join(sorted(set(allowed)))},
-            )
-        return Failure(NO_ROUTE, "There is no such path.")
-
-    def call(
-        self,
-        match: _Match,
-        method: str,
-        path: str,
-        query: str,
-        headers: Headers,
-        credential: str | None,
-        executor: Executor | None = None,
-    ) -> Call:
-        """A request that has found its route; raises Failure for a query that nothing could mean."""
-        try:
-            pairs = parse_qsl(
-                query[:QUERY_CHARS_MAX],
-                keep_blank_values=True,
-                max_num_fields=QUERY_FIELDS_MAX,
-                errors="strict",
-            )
-        except ValueError:
-            pairs = []
+    def call(self, match: Match, asked: Asked, executor: Executor | None = None) -> Call:
+        """A request that has found its route, on its way to our executor or another one."""
         return Call(
-            dialect=match.served.dialect,
-            route=match.served.route,
-            method=method,
-            path=path,
+            dialect=match.dialect,
+            route=match.route,
+            method=asked.method,
+            path=asked.path,
             params=match.params,
-            query=dict(pairs),
-            headers=headers,
-            credential=credential,
+            query=requests.query_of(asked),
+            headers=asked.headers,
+            credential=asked.credential,
             executor=executor or self._executor,
             public_url=self._public_url,
             links=self._links,
             wait_seconds=self._wait_seconds,
         )
 
-    async def _serve(
-        self,
-        method: str,
-        path: str,
-        query: str,
-        headers: Headers,
-        receive: Receive,
-        credential: str | None,
-    ) -> Response:
-        match = self.match(method, path)
+    async def _serve(self, asked: Asked, receive: Receive) -> Response:
+        match = self.router.match(asked.method, asked.path)
         if isinstance(match, Failure):
-            dialect = self._dialect(path)
+            dialect = self.router.owner(asked.path)
             if dialect is None:
                 return _json(404, {"message": match.message})
-            return _response(dialect, headers, dialect.failure(match, None))
-        call = self.call(match, method, path, query, headers, credential)
+            return _response(dialect, asked.headers, dialect.failure(match, None))
+        call = self.call(match, asked)
         try:
             reply = await self._reply(call, receive)
         except ClientDisconnect:
@@ -218,7 +136,7 @@ class Gateway:
             ours = Failure("INTERNAL", "Internal error.", hint="Tell the operator the trace id.")
             reply = call.dialect.failure(ours, call)
         names = call.executed or call.route.action.operations
-        return _response(call.dialect, headers, reply, ", ".join(names))
+        return _response(call.dialect, asked.headers, reply, ", ".join(names))
 
     async def _reply(self, call: Call, receive: Receive) -> Reply:
         route = call.route
@@ -229,17 +147,9 @@ class Gateway:
                 refused = await call.executor.admit(call.credential)
                 if refused is not None:
                     raise refusal_of(refused)
-        async with AsyncExitStack() as stack:
-            body = await stack.enter_async_context(
-                requests.body_of(route, receive, call.headers, self._limits)
-            )
-            fill(call, body)
+        async with requests.body_of(route, receive, call.headers, self._limits) as body:
+            _fill(call, body)
             return await route.action.handle(call)
-
-    def _dialect(self, path: str) -> Dialect | None:
-        """Whose errors a path has: the dialect with the longest root."""
-        found = [(len(root), dialect) for root, dialect in self._roots if path.startswith(root)]
-        return max(found, key=lambda each: each[0])[1] if found else None
 
 
 def _listed(dialect: Dialect) -> Mapping[str, str]:
@@ -247,7 +157,7 @@ def _listed(dialect: Dialect) -> Mapping[str, str]:
     return {"name": dialect.name, "title": dialect.title, "url": f"{OPENAPI}/{dialect.name}.json"}
 
 
-def fill(call: Call, body: requests.Body) -> None:
+def _fill(call: Call, body: requests.Body) -> None:
     """Read the declared fields of a call; raises Failure that names every mistake."""
     call.body = body.whole
     is_text = body.is_text or call.dialect.reads_texts
@@ -255,7 +165,15 @@ def fill(call: Call, body: requests.Body) -> None:
         call.route.fields, call.params, call.query, body.values, is_text=is_text
     )
     if problems:
-        raise invalid(*problems)
+        raise _refused(call.route, problems)
+
+
+def _refused(route: Route, problems: Sequence[Problem]) -> Failure:
+    """The failure of a request with such mistakes: a path that can name nothing is not found."""
+    in_path = {each.name for each in route.fields if each.place == "path"}
+    if any(each.field in in_path for each in problems):
+        return Failure("NOT_FOUND", "There is nothing at this path.")
+    return invalid(*problems)
 
 
 def _response(dialect: Dialect, headers: Headers, reply: Reply, operations: str = "") -> Response:

@@ -13,11 +13,11 @@ from starlette.datastructures import Headers
 from gateway.documents import Operations
 from gateway.failures import Failure
 from gateway.fields import Field
+from gateway.schemas import Schema
 
 if TYPE_CHECKING:
     from gateway.call import Call
 
-Schema = Mapping[str, Any]  # JSON Schema, 2020-12
 Variables = dict[str, Any]
 Data = dict[str, Any]
 
@@ -119,26 +119,9 @@ class Dialect:
     headers: Callable[[Headers], Mapping[str, str]] = lambda _: {}
 
 
-_PARAMETER = re.compile(r"\{(?P<name>\w+)(?P<int>:int)?\}")
-
-
-def pattern(prefixes: Sequence[str], path: str, *, may_end_in_slash: bool) -> re.Pattern[str]:
-    """What the paths of a route look like."""
-    starts = "|".join(_segments(prefix) for prefix in prefixes)
-    end = "/?" if may_end_in_slash else ""
-    return re.compile(f"(?:{starts}){_segments(path)}{end}")
+PARAMETER = re.compile(r"\{(?P<name>\w+)(?P<int>:int)?\}")  # a segment of a route's path
 
 
 def plain_path(path: str) -> str:
     """The path as OpenAPI writes it."""
     return path.replace(":int}", "}")
-
-
-def _segments(path: str) -> str:
-    parts = []
-    position = 0
-    for match in _PARAMETER.finditer(path):
-        kind = "[0-9]+" if match["int"] else "[^/]+"
-        parts += [re.escape(path[position : match.start()]), f"(?P<{match['name']}>{kind})"]
-        position = match.end()
-    return "".join([*parts, re.escape(path[position:])])

@@ -13,6 +13,7 @@ UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
 METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
 NO_ROUTE = "NO_ROUTE"
 NOT_SERVED = "NOT_SERVED"  # a part of the dialect that is not Headwater's
+_EXPIRED = "The session has expired"  # how the message about one begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,21 @@ class Failure(Exception):
         self.problems = tuple(problems)
         self.has_credential = has_credential
         self.headers = dict(headers or {})
+
+    @property
+    def text(self) -> str:
+        """What happened and what to do."""
+        return text_of({"message": self.message, "hint": self.hint})
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether the credential was good, and is a session that has expired."""
+        return self.code == "UNAUTHENTICATED" and self.message.startswith(_EXPIRED)
+
+
+def text_of(error: Mapping[str, Any]) -> str:
+    """What happened and what to do, of an error of GraphQL with `message` and `hint`."""
+    return " ".join(filter(None, (error["message"], error["hint"])))
 
 
 def invalid(*problems: Problem) -> Failure:

@@ -5,18 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from enum import Enum
+from typing import Any, Final, Literal
 
 import orjson
 from starlette.datastructures import UploadFile
 
 from gateway.failures import Problem
+from gateway.schemas import or_null
 
 Place = Literal["path", "query", "body"]
 Kind = Literal["string", "integer", "number", "boolean", "object", "array", "any", "file"]
+KEY_MAX = 2**53 - 1  # no integer key is larger: GraphQL's BigInt
 _INTEGER_MAX = 2**63 - 1
 _INTEGER_CHARS_MAX = 20
 _BOOLEANS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
+
+
+class _Default(Enum):
+    NONE = "none"
+
+
+NO_DEFAULT: Final = _Default.NONE  # where null would be one
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +34,9 @@ class Field:
     """A field of a path, a query or a body. `doc` is what people read of it.
 
     Texts of paths, queries and forms become what `kind` says; JSON has to have it already. `fields` are those of an
-    object, `items` is what a list holds. `most` and `least` bound numbers, `chars_max` texts. Without `default` a
-    field that is left out is not in what `read` gives. The `example` of a file is its name.
+    object, `items` is what a list holds. `most` and `least` bound numbers, `chars_max` texts; without `blank` a text
+    is more than white space. Without `default` a field that is left out is not in what `read` gives. The `example` of
+    a file is its name.
     """
 
     name: str
@@ -35,8 +46,7 @@ class Field:
     required: bool = False
     nullable: bool = False
     blank: bool = True
-    default: Any = None
-    has_default: bool = False
+    default: Any = NO_DEFAULT
     choices: tuple[Any, ...] = ()
     least: float | None = None
     most: float | None = None
@@ -62,16 +72,18 @@ class Field:
             "maxLength": self.chars_max,
             "minLength": 1 if self.kind == "string" and not self.blank else None,
             "enum": list(self.choices) or None,
-            "default": self.default if self.has_default else None,
             "examples": None if self.example is None or self.kind == "file" else [self.example],
             "description": self.doc or None,
         }
         schema |= {name: value for name, value in limits.items() if value is not None}
-        if self.nullable and "type" in schema:
-            schema["type"] = [schema["type"], "null"]
-            if "enum" in schema:
-                schema["enum"] = [*schema["enum"], None]
-        return schema
+        if self.default is not NO_DEFAULT:
+            schema["default"] = self.default
+        return or_null(schema) if self.nullable and "type" in schema else schema
+
+
+def key(name: str, doc: str) -> Field:
+    """The integer key that a path names, as `{name:int}`."""
+    return Field(name, "integer", doc, place="path", required=True, least=0, most=KEY_MAX)
 
 
 def object_schema(fields: tuple[Field, ...]) -> dict[str, Any]:
@@ -115,21 +127,14 @@ def read(
 def _field(
     declared: Field, given: Mapping[str, Any], path: str, reading: _Reading, *, is_text: bool
 ) -> Iterator[tuple[str, Any]]:
-    name = declared.name
-    if name not in given:
-        if declared.required:
-            reading.fail(path, "required", f"`{path}` is missing.")
-        elif declared.has_default:
-            yield name, declared.default
-        return
-    value = given[name]
-    if is_text and value == "" and declared.kind not in {"string", "any", "file"}:
-        if declared.required:
-            reading.fail(path, "required", f"`{path}` is missing.")
-        elif declared.has_default:
-            yield name, declared.default
-        return
-    yield name, _value(declared, value, path, reading, is_text=is_text)
+    value = given.get(declared.name, NO_DEFAULT)
+    is_empty = is_text and value == "" and declared.kind not in {"string", "any", "file"}
+    if value is not NO_DEFAULT and not is_empty:
+        yield declared.name, _value(declared, value, path, reading, is_text=is_text)
+    elif declared.required:
+        reading.fail(path, "required", f"`{path}` is missing.")
+    elif declared.default is not NO_DEFAULT:
+        yield declared.name, declared.default
 
 
 def _value(declared: Field, value: Any, path: str, reading: _Reading, *, is_text: bool) -> Any:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from gateway.dialect import Dialect, Route, Schema, plain_path
+from gateway.dialect import Dialect, Route, plain_path
 from gateway.fields import Field, object_schema
+from gateway.schemas import Schema
 
 _SECURITY = {
     "token": {

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
 from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
@@ -29,8 +30,21 @@ URLENCODED = "application/x-www-form-urlencoded"
 FILES_MAX = 5
 FIELDS_MAX = 50
 CREDENTIAL_CHARS_MAX = 8_192
+QUERY_CHARS_MAX = 16 * 1024
+QUERY_FIELDS_MAX = 100
 _FORM_BYTES = 64 * 1024  # what the boundaries and heads of the parts may add to their contents
 _SCHEMES = ("jwt", "token", "bearer")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request without its body. `query` is what follows the question mark; `credential` an API token or a session."""
+
+    method: str
+    path: str
+    query: str
+    headers: Headers
+    credential: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +78,22 @@ def credential_of(headers: Headers) -> str | None:
     if scheme:
         return scheme[:CREDENTIAL_CHARS_MAX]  # no scheme of ours: no token of ours either
     return headers.get("x-pd-api-key", "").strip()[:CREDENTIAL_CHARS_MAX] or None
+
+
+def query_of(asked: Asked) -> dict[str, str]:
+    """The fields of a query, of several with one name the last; none of a query that nothing could mean."""
+    if not asked.query:
+        return {}
+    try:
+        pairs = parse_qsl(
+            asked.query[:QUERY_CHARS_MAX],
+            keep_blank_values=True,
+            max_num_fields=QUERY_FIELDS_MAX,
+            errors="strict",
+        )
+    except ValueError:
+        return {}
+    return dict(pairs)
 
 
 @asynccontextmanager

@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable
 
 from gateway.call import Call
 from gateway.dialect import Action, Data, Reply, Variables, several
-from gateway.failures import Failure
 from gateway.fields import Field
 from gateway.maxir.failures import missing, mistaken
+from gateway.projects import found_or_made
 
-DEFAULT_PROJECT = "Default"
 _USER_CHARS_MAX = 320
 _ABOUT = (
     "A user of your teams, which is not looked at further: the public id (`user-…`, or `tmm-…`), the username or the "
@@ -67,26 +66,12 @@ async def known(call: Call, operation: str, variables: Variables) -> Data:
 
 async def project_of(call: Call) -> str:
     """The id of the project of the key; the first creating call of a key without one makes it."""
-    data = await known(call, "DefaultProject", {})
-    if data["defaultProject"] is None:
-        return await _make_project(call)
-    project: str = data["defaultProject"]["id"]
-    return project
 
+    async def find() -> str | None:
+        project = (await known(call, "DefaultProject", {}))["defaultProject"]
+        return None if project is None else project["id"]
 
-async def _make_project(call: Call) -> str:
-    given = {"name": DEFAULT_PROJECT, "uniqueName": True}
-    try:
-        made = await call.run("CreateProject", {"input": given})
-    except Failure as failure:
-        again = await call.run("DefaultProject", who(call))
-        if failure.code != "CONFLICT" or again["defaultProject"] is None:
-            raise
-        found: Data = again["defaultProject"]  # another request was first
-    else:
-        found = made["createProject"]["project"]
-    project: str = found["id"]
-    return project
+    return await found_or_made(call, find)
 
 
 async def _find_by_another_name(call: Call) -> None:

@@ -31,12 +31,12 @@ async def list_datasets(call: Call) -> Reply:
     """A page of the datasets of the key's project."""
     search = call.values.get("search") or None
 
-    def listing(data: Data) -> Data | None:
+    def connection(data: Data) -> Data | None:
         project = data["defaultProject"]
         return None if project is None else project["datasets"]
 
     variables = {"filter": {"search": search} if search else {}}
-    return done(await page(call, "Datasets", variables, listing, record))
+    return done(await page(call, "Datasets", variables, connection, record))
 
 
 @asking("DefaultProject", "CreateProject", "CreateDataset")

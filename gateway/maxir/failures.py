@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from gateway.call import Call
 from gateway.dialect import Reply
@@ -18,6 +17,7 @@ from gateway.failures import (
     Problem,
     invalid,
 )
+from gateway.schemas import NULL, object_of
 
 # Failures that only this dialect tells apart.
 EXTENSION = "MAXIR_EXTENSION"
@@ -68,25 +68,18 @@ _FIELDS = {  # what GraphQL calls the fields of requests
     "username": "user_id",
     "search": "search",
 }
-_SESSION_EXPIRED = "The session has expired"  # how that message begins
 _RESOURCES = {"objectKey": "file", "uploadId": "upload", "datasetId": "dataset"}
 _KEY = "Send an API token of Headwater in the header `x-pd-api-key`."
 _UPLOADED = (
     "Send the file to POST /v2/team/file/upload-datasource, and take the key that it answers."
 )
 
-FAILURE: Mapping[str, Any] = {
-    "type": "object",
-    "description": "The request failed.",
-    "properties": {
-        "code": {"type": "integer", "not": {"const": 0}, "description": "What failed."},
-        "msg": {"type": "string", "description": "It in words."},
-        "message": {"type": "string", "description": "The same."},
-        "data": {"type": "null"},
-    },
-    "required": ["code", "msg", "message", "data"],
-    "additionalProperties": False,
-}
+FAILURE = object_of(
+    code={"type": "integer", "minimum": 1, "description": "What failed."},
+    msg={"type": "string", "description": "It in words."},
+    message={"type": "string", "description": "The same."},
+    data=NULL,
+) | {"description": "The request failed."}
 
 
 def reply(failure: Failure, call: Call | None) -> Reply:
@@ -108,7 +101,7 @@ def mistaken(field: str, message: str, rule: str = "other") -> Failure:
 
 
 def _kind(failure: Failure, call: Call | None) -> str:
-    if failure.code == "UNAUTHENTICATED" and failure.message.startswith(_SESSION_EXPIRED):
+    if failure.is_expired:
         return EXPIRED
     is_upload = call is not None and "/file/" in call.route.path
     if is_upload and failure.code in {"CONFLICT", "PAYLOAD_TOO_LARGE"}:

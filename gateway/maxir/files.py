@@ -10,10 +10,8 @@ from gateway.failures import Failure
 from gateway.maxir import names
 from gateway.maxir.callers import asking, known, project_of
 from gateway.maxir.failures import EMPTY_FILE, missing, mistaken
-from gateway.maxir.replies import done
+from gateway.maxir.replies import PART_BYTES, done
 
-# Clients cut a file at every 5 MiB whatever they are told, or at `(number - 1) * size`: this serves both.
-PART_BYTES = 5 * 1024**2
 _NO_UPLOAD = "Begin one with POST /v2/team/file/init-multipart-upload: it is good for a day."
 
 

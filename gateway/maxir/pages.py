@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from gateway import lists
 from gateway.call import Call
 from gateway.dialect import Data, Variables
 from gateway.fields import Field
@@ -13,8 +13,7 @@ from gateway.maxir.failures import mistaken
 
 PAGE_SIZE = 10
 PAGE_SIZE_MAX = 1_000
-_AT_ONCE_MAX = 200  # that GraphQL gives
-_OFFSET_MAX = 100_000  # that it goes to
+_EMPTY: Data = {"nodes": [], "totalCount": 0, "pageInfo": {"hasNextPage": False}}
 FIELDS = (
     Field(
         "page_number",
@@ -22,7 +21,6 @@ FIELDS = (
         "Which page, from 1 on.",
         place="query",
         default=1,
-        has_default=True,
         least=1,
     ),
     Field(
@@ -31,7 +29,6 @@ FIELDS = (
         "Records on a page.",
         place="query",
         default=PAGE_SIZE,
-        has_default=True,
         least=1,
         most=PAGE_SIZE_MAX,
     ),
@@ -42,29 +39,20 @@ async def page(
     call: Call,
     operation: str,
     variables: Variables,
-    listing: Callable[[Data], Data | None],
+    connection: Callable[[Data], Data | None],
     record: Callable[[Data], Data],
 ) -> Data:
-    """The page that a call asks for, read in as many pieces as it takes; `listing` finds the list in an answer."""
+    """The page that a call asks for; `connection` finds the list in an answer, `record` shows a node of it."""
     number, size = call.values["page_number"], call.values["page_size"]
-    start = (number - 1) * size
-    if start > _OFFSET_MAX:
-        message = f"`page_number` is too large: lists are read up to record {_OFFSET_MAX}."
+    offset = (number - 1) * size
+    if offset > lists.OFFSET_MAX:
+        message = f"`page_number` is too large: lists are read up to record {lists.OFFSET_MAX}."
         raise mistaken("page_number", message, "most")
-    nodes: list[Any] = []
-    total = 0
-    while len(nodes) < size:
-        first = min(size - len(nodes), _AT_ONCE_MAX)
-        if start + len(nodes) > _OFFSET_MAX:
-            break
-        piece = {"first": first, "offset": start + len(nodes)}
-        found = listing(await known(call, operation, variables | piece))
-        if found is None:
-            break
-        nodes += found["nodes"]
-        total = found["totalCount"]
-        if len(found["nodes"]) < first:
-            break
+
+    async def ask(place: Variables) -> Data:
+        return connection(await known(call, operation, variables | place)) or _EMPTY
+
+    nodes, total = await lists.part(ask, offset, size)
     return {
         "page_number": number,
         "page_size": size,

@@ -7,8 +7,10 @@ from typing import Any
 
 from gateway.dialect import Reply
 from gateway.maxir.failures import FAILURE
+from gateway.schemas import COUNT, TEXT, TIME, URL, Schema, list_of, object_of, or_null
 
-Schema = dict[str, Any]
+# Clients cut a file at every 5 MiB whatever they are told, or at `(number - 1) * size`: this serves both.
+PART_BYTES = 5 * 1024**2
 
 
 def done(data: Any) -> Reply:
@@ -18,73 +20,60 @@ def done(data: Any) -> Reply:
 
 def replies(data: Schema) -> Mapping[int, Schema]:
     """What HTTP 200 brings: this data, or a failure, of which many are HTTP 200."""
-    return {200: {"anyOf": [_object(code={"const": 0}, data=data), FAILURE]}}
-
-
-def _object(**properties: Schema) -> Schema:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return {200: {"anyOf": [object_of(code={"const": 0}, data=data), FAILURE]}}
 
 
 def _page(record: Schema) -> Schema:
-    return _object(
+    return object_of(
         page_number={"type": "integer", "minimum": 1},
         page_size={"type": "integer", "minimum": 1},
-        total_items=_COUNT,
-        records={"type": "array", "items": record},
+        total_items=COUNT,
+        records=list_of(record),
     )
 
 
-_TEXT: Schema = {"type": "string"}
-_COUNT: Schema = {"type": "integer", "minimum": 0}
-_TEXTS: Schema = {"type": "array", "items": _TEXT}
-NOTHING = _object()
-NEW = _object(id=_TEXT)
-DATASET = _object(id=_TEXT, name=_TEXT, description=_TEXT)
+_TEXTS = list_of(TEXT)
+NOTHING = object_of()
+NEW = object_of(id=TEXT)
+DATASET = object_of(id=TEXT, name=TEXT, description=TEXT)
 DATASETS = _page(DATASET)
-STATUS = _object(synched_count=_COUNT, invalid_count=_COUNT, synching_count=_COUNT)
-OVERVIEW = _object(
-    id=_TEXT,
-    name=_TEXT,
-    description=_TEXT,
+STATUS = object_of(synched_count=COUNT, invalid_count=COUNT, synching_count=COUNT)
+OVERVIEW = object_of(
+    id=TEXT,
+    name=TEXT,
+    description=TEXT,
     summary={"type": "string", "description": "What is in it: files, tables, rows, failures."},
-    exploration_questions=_TEXTS | {"description": "None: questions are not made up."},
+    exploration_questions=_TEXTS
+    | {"maxItems": 0, "description": "None: questions are not made up."},
     keywords=_TEXTS | {"description": "Names of its tables and columns."},
 )
-SOURCE = _object(
-    id=_TEXT,
-    dataset_id=_TEXT,
-    name=_TEXT,
+SOURCE = object_of(
+    id=TEXT,
+    dataset_id=TEXT,
+    name=TEXT,
     type={"const": "FILE"},
     status={
         "enum": ["synching", "synched", "invalid"],
         "description": "Waits or is being read; was read; could not be read.",
     },
-    size={"type": ["integer", "null"], "minimum": 0, "description": "Bytes of the stored file."},
+    size=or_null(COUNT) | {"description": "Bytes of the stored file."},
 )
+# Of an invalid one alone.
 SOURCE["properties"]["error"] = {"type": "string", "description": "Why it is invalid."}
 SOURCES = _page(SOURCE)
-LINK = _object(
-    presigned_url={"type": "string", "format": "uri"},
-    expires_at={"type": "string", "format": "date-time"},
-)
-UPLOADED = _object(file_object_key=_TEXT)
-UPLOAD = _object(
-    upload_id=_TEXT,
-    file_object_key=_TEXT,
-    part_items={
-        "type": "array",
-        "items": _object(
+LINK = object_of(presigned_url=URL, expires_at=TIME)
+UPLOADED = object_of(file_object_key=TEXT)
+UPLOAD = object_of(
+    upload_id=TEXT,
+    file_object_key=TEXT,
+    part_items=list_of(
+        object_of(
             number={"type": "integer", "minimum": 1},
-            upload_url={"type": "string", "format": "uri"},
+            upload_url=URL,
             size={
-                "type": "integer",
+                "const": PART_BYTES,
                 "description": "How far the parts are apart: the last one may be shorter.",
             },
-        ),
-    },
+        )
+    ),
 )

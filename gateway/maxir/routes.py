@@ -64,7 +64,6 @@ _EXPIRES_IN = Field(
     "integer",
     "Seconds that the link is good for.",
     default=600,
-    has_default=True,
     least=60,
     most=604_800,
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.call import Call
 from gateway.dialect import Data, Reply, Variables
-from gateway.failures import Failure
+from gateway.failures import Failure, text_of
 from gateway.maxir import names
 from gateway.maxir.callers import asking, known, project_of
 from gateway.maxir.failures import PRESIGN, missing, mistaken
@@ -40,7 +40,7 @@ def record(source: Data) -> Data:
     error = source["error"]
     if error is None or shown["status"] != "invalid":
         return shown
-    return shown | {"error": " ".join(part for part in (error["message"], error["hint"]) if part)}
+    return shown | {"error": text_of(error)}
 
 
 @asking("DataSources")
@@ -48,13 +48,13 @@ async def list_sources(call: Call) -> Reply:
     """A page of the data sources of a dataset, of some states or of all."""
     variables = {"id": call.values["id"], "filter": _FILES | _states(call)}
 
-    def listing(data: Data) -> Data:
+    def connection(data: Data) -> Data:
         if data["dataset"] is None:
             raise missing("dataset", NO_DATASET)
         found: Data = data["dataset"]["dataSources"]
         return found
 
-    return done(await page(call, "DataSources", variables, listing, record))
+    return done(await page(call, "DataSources", variables, connection, record))
 
 
 @asking("DataSource")

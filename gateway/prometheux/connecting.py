@@ -7,11 +7,11 @@ from typing import Any
 
 from gateway.call import Call
 from gateway.dialect import Reply, several
-from gateway.failures import Failure, Problem, invalid
+from gateway.failures import Failure, Problem, invalid, text_of
 from gateway.prometheux import choosing, connections, workspaces
 from gateway.prometheux.choosing import Found
 from gateway.prometheux.connections import Connection
-from gateway.prometheux.envelope import counted, ok, problem_of, said_no, words
+from gateway.prometheux.envelope import counted, ok, said_no, words
 from gateway.prometheux.listing import USUAL_SCOPE
 from gateway.prometheux.replies import Object, source_row, table_row
 from gateway.prometheux.syncing import finished
@@ -168,7 +168,7 @@ async def _look_up(call: Call, place: str, connection: Connection) -> list[Found
 
 
 def _complaint(tested: Object) -> str:
-    return problem_of(tested["error"]) if tested["error"] else str(tested["message"])
+    return text_of(tested["error"]) if tested["error"] else str(tested["message"])
 
 
 def _connected(rows: list[dict[str, Any]], message: str) -> Reply:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from gateway.call import Call
-from gateway.dialect import Reply, Schema
+from gateway.dialect import Reply
 from gateway.failures import NOT_SERVED, Failure, status_of
+from gateway.schemas import NULL, TEXT, Schema, object_of
 
 SUCCESS, ERROR = "success", "error"
 NOT_SERVED_STATUS = 400  # of what is this API's, and not Headwater's
@@ -43,17 +43,9 @@ def words(failed: Failure) -> str:
     """What happened and what to do about it, in one text."""
     if failed.problems:
         return " ".join(problem.message for problem in failed.problems)
-    message = failed.message
     if failed.code == "NOT_FOUND":
-        message = _NOT_FOUND.get((failed.field or "").partition("[")[0], message)
-        if message != failed.message:
-            return message
-    return f"{message} {failed.hint}" if failed.hint else message
-
-
-def problem_of(error: Mapping[str, Any]) -> str:
-    """The same of a GraphQL `SourceError`."""
-    return f"{error['message']} {error['hint']}" if error.get("hint") else str(error["message"])
+        return _NOT_FOUND.get((failed.field or "").partition("[")[0], failed.text)
+    return failed.text
 
 
 def project_not_found() -> Failure:
@@ -69,25 +61,7 @@ def source_not_found() -> Failure:
 def schema(data: Schema, *, may_say_no: bool = False) -> Schema:
     """The JSON Schema of an envelope around such data."""
     statuses = [SUCCESS, ERROR] if may_say_no else [SUCCESS]
-    return {
-        "type": "object",
-        "properties": {
-            "data": data,
-            "message": {"type": "string"},
-            "status": {"enum": statuses},
-        },
-        "required": ["data", "message", "status"],
-        "additionalProperties": False,
-    }
+    return object_of(data=data, message=TEXT, status={"enum": statuses})
 
 
-FAILED: Schema = {
-    "type": "object",
-    "properties": {
-        "data": {"type": "null"},
-        "message": {"type": "string"},
-        "status": {"const": ERROR},
-    },
-    "required": ["data", "message", "status"],
-    "additionalProperties": False,
-}
+FAILED = object_of(data=NULL, message=TEXT, status={"const": ERROR})

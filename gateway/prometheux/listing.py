@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from gateway.call import Call
-from gateway.dialect import Reply, several
+from gateway.dialect import Data, Reply, Variables, several
 from gateway.failures import Failure
+from gateway.lists import whole
 from gateway.prometheux import workspaces
 from gateway.prometheux.envelope import counted, ok, project_not_found, source_not_found
 from gateway.prometheux.replies import Object, source_row, table_row
@@ -26,7 +27,7 @@ async def list_all(call: Call) -> Reply:
 
 async def rows(call: Call, place: str) -> AsyncIterator[dict[str, Any]]:
     """The rows of a workspace's data sources, of the call's scope where it names one."""
-    async for source in _pages(call, "Sources", place, _filter(call.values.get("scope"))):
+    async for source in _listed(call, "Sources", place, _filter(call.values.get("scope"))):
         yield source_row(source)
 
 
@@ -35,7 +36,7 @@ async def source_ids(
 ) -> list[str]:
     """The ids of a workspace's data sources, of the scope or of the one that the call names."""
     chosen = _filter(scope or call.values.get("scope"), statuses)
-    return [source["id"] async for source in _pages(call, "SourceIds", place, chosen)]
+    return [source["id"] async for source in _listed(call, "SourceIds", place, chosen)]
 
 
 def _filter(scope: str | None, statuses: Sequence[str] = ()) -> dict[str, Any]:
@@ -43,21 +44,18 @@ def _filter(scope: str | None, statuses: Sequence[str] = ()) -> dict[str, Any]:
     return {name: value for name, value in chosen.items() if value}
 
 
-async def _pages(
+def _listed(
     call: Call, operation: str, place: str, chosen: dict[str, Any]
 ) -> AsyncIterator[Object]:
-    after = None
-    while True:
-        asked = {"id": place, "filter": chosen or None, "after": after}
+    async def ask(position: Variables) -> Data:
+        asked = {"id": place, "filter": chosen or None, **position}
         project = (await call.run(operation, asked))["project"]
         if project is None:
             raise project_not_found()
-        page = project["dataSources"]
-        for source in page["nodes"]:
-            yield source
-        if not page["pageInfo"]["hasNextPage"]:
-            return
-        after = page["pageInfo"]["endCursor"]
+        sources: Data = project["dataSources"]
+        return sources
+
+    return whole(ask)
 
 
 @several("DefaultWorkspace", "SourceIds", "Cleanup")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway.failures import text_of
 from gateway.prometheux.connections import DISK
-from gateway.prometheux.envelope import problem_of
 
 _TYPES = {"xlsx": "excel", "xls": "excel", "ndjson": "json", "rest": "api"}  # their names of kinds
 _OVER = ("SUCCEEDED", "FAILED", "CANCELLED")
@@ -27,7 +27,7 @@ def source_row(source: Object) -> dict[str, Any]:
         "row_count": source["snapshot"]["rowCount"] if source["snapshot"] else None,
         "scope": source["scope"],
         "status": source["status"].lower(),
-        "error_message": problem_of(source["error"]) if source["error"] else None,
+        "error_message": text_of(source["error"]) if source["error"] else None,
         "metadata": source["metadata"],
         "created_at": source["createdAt"],
         "last_synced_at": source["lastSyncedAt"],
@@ -155,4 +155,4 @@ def complaint_of(job: Object) -> str | None:
     """Why a sync did not succeed; None where it did, or is not over."""
     if not is_over(job) or job["status"] == "SUCCEEDED":
         return None
-    return problem_of(job["error"]) if job["error"] else "The sync was cancelled."
+    return text_of(job["error"]) if job["error"] else "The sync was cancelled."

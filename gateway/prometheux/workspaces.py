@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.call import Call
-from gateway.dialect import Reply, several
+from gateway.dialect import Data, Reply, Variables, several
 from gateway.failures import Failure, Problem, invalid
+from gateway.lists import whole
+from gateway.projects import found_or_made
 from gateway.prometheux.envelope import counted, ok, project_not_found
 
 UNNAMED = "workspace_id"  # what clients send literally where nobody chose a workspace
-FIRST_NAME = "Default"  # of the project that is made for who has none
 _PREFIX = "ws_"
-PLACE = ("DefaultWorkspace", "CreateWorkspace")  # the operations of `place_to_connect`
+PLACE = ("DefaultWorkspace", "CreateProject")  # the operations of `place_to_connect`
 
 
 async def place_to_read(call: Call) -> str | None:
@@ -27,24 +28,13 @@ async def place_to_read(call: Call) -> str | None:
 
 async def place_to_connect(call: Call) -> str:
     """The project that a request means; one is made for who has none."""
-    place = await place_to_read(call)
-    if place is not None:
-        return place
-    given = {"name": FIRST_NAME, "idempotencyKey": call.idempotency_key("default")}
-    return str((await _create(call, given))["id"])
+    return await found_or_made(call, lambda: place_to_read(call))
 
 
 def key_of(workspace_id: str) -> str:
     """The project's id: a public one or an integer key, with `ws_` before it or without."""
     key = workspace_id.removeprefix(_PREFIX)
     return key if key.isascii() and key.isdecimal() else workspace_id
-
-
-async def _create(call: Call, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    kept = {name: value for name, value in given.items() if value is not None}
-    made = await call.run("CreateWorkspace", {"input": kept})
-    project: Mapping[str, Any] = made["createProject"]["project"]
-    return project
 
 
 def row(project: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,14 +53,13 @@ def row(project: Mapping[str, Any]) -> dict[str, Any]:
 @several("Workspaces")
 async def list_all(call: Call) -> Reply:
     """Every workspace of the caller's."""
-    found: list[dict[str, Any]] = []
-    after = None
-    while True:
-        page = (await call.run("Workspaces", {"after": after}))["projects"]
-        found += map(row, page["nodes"])
-        if not page["pageInfo"]["hasNextPage"]:
-            return ok(found, counted(len(found), "workspace"))
-        after = page["pageInfo"]["endCursor"]
+
+    async def ask(place: Variables) -> Data:
+        projects: Data = (await call.run("Workspaces", place))["projects"]
+        return projects
+
+    found = [row(project) async for project in whole(ask)]
+    return ok(found, counted(len(found), "workspace"))
 
 
 @several("Workspace")
@@ -89,7 +78,7 @@ async def _id(call: Call) -> str | None:
     return await place_to_read(call) if named == UNNAMED else key_of(named)
 
 
-@several("CreateWorkspace", "ChangeWorkspace")
+@several("CreateProject", "ChangeWorkspace")
 async def save(call: Call) -> Reply:
     """Make a workspace, or change the one that is named."""
     given = _saved(call.values)
@@ -103,8 +92,10 @@ async def save(call: Call) -> Reply:
         return ok(row(changed["updateProject"]["project"]), "Workspace saved")
     if given["name"] is None:
         raise invalid(Problem("name", "required", "`name` is missing: what to call it."))
-    project = await _create(call, {**given, "idempotencyKey": call.idempotency_key()})
-    return ok(row(project), "Workspace saved")
+    new = {**given, "idempotencyKey": call.idempotency_key()}
+    kept = {name: value for name, value in new.items() if value is not None}
+    made = await call.run("CreateProject", {"input": kept})
+    return ok(row(made["createProject"]["project"]), "Workspace saved")
 
 
 def _saved(values: Mapping[str, Any]) -> dict[str, str | None]:

@@ -53,7 +53,6 @@ STEPS = Field(
                 "exec_order",
                 "integer",
                 "Steps run from the smallest to the largest, the same ones as they stand here.",
-                has_default=True,
                 default=0,
                 least=-_ORDER_MAX,
                 most=_ORDER_MAX,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.call import Call
-from gateway.dialect import Reply, Schema
+from gateway.dialect import Reply
 from gateway.failures import (
     INVALID_FIELDS,
     MALFORMED_BODY,
@@ -16,6 +16,7 @@ from gateway.failures import (
     Problem,
     status_of,
 )
+from gateway.schemas import Schema
 from gateway.ufdl.specs import UNPARSABLE
 
 NO_ACCOUNT = "NO_ACCOUNT"  # a login with a wrong name or a wrong password

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.dialect import Data, Schema
+from gateway.dialect import Data
+from gateway.schemas import Schema
 
 LEVELS: Mapping[str, str] = {"READ": "R", "EXECUTE": "X", "WRITE": "W", "ADMIN": "A"}
 ROLES: Mapping[str, str] = {level: role for role, level in LEVELS.items()}

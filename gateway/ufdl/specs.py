@@ -65,10 +65,8 @@ class Spec:
 _FIELD = Field(
     "field", "string", "A field, dotted through relations.", required=True, choices=tuple(PATHS)
 )
-_INVERT = Field("invert", "boolean", "Takes what does not match.", default=False, has_default=True)
-_IGNORES_CASE = Field(
-    "case_insensitive", "boolean", "Whether case is ignored.", default=False, has_default=True
-)
+_INVERT = Field("invert", "boolean", "Takes what does not match.", default=False)
+_IGNORES_CASE = Field("case_insensitive", "boolean", "Whether case is ignored.", default=False)
 _PARTS = Field("sub_expressions", "array", "At least two expressions.", required=True)
 _TYPE = Field("type", "string", "Which kind of expression it is.", required=True)
 _NULL = (_FIELD, _INVERT)
@@ -97,18 +95,17 @@ _CONDITIONS: Mapping[str, tuple[Field, ...]] = {
 _GROUP = (_PARTS, _INVERT)
 _SORTING = (
     _FIELD,
-    Field("ascending", "boolean", "Smallest first.", default=True, has_default=True),
+    Field("ascending", "boolean", "Smallest first.", default=True),
     Field("nulls_first", "boolean", "Where those without a value are."),
 )
 _SPEC = (
-    Field("expressions", "array", "All of them have to hold.", default=[], has_default=True),
-    Field("order_by", "array", "The first field decides first.", default=[], has_default=True),
+    Field("expressions", "array", "All of them have to hold.", default=[]),
+    Field("order_by", "array", "The first field decides first.", default=[]),
     Field(
         "include_inactive",
         "boolean",
         "Lets soft-deleted ones in.",
         default=False,
-        has_default=True,
     ),
 )
 

@@ -25,7 +25,6 @@ _MEMBERSHIP = (
         "What the user may do: R read, X execute, W write, A administer; each includes the ones before it.",
         choices=tuple(replies.ROLES),
         default="R",
-        has_default=True,
     ),
 )
 

@@ -7,35 +7,18 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from base.credentials import Keyring, generate_key
-from gateway import Gateway, Remote
-from gateway.requests import Limits
-from graph.schema import export
+from tests.gateway.gateways import PUBLIC, asking
 from tests.gateway.places import Place
 from tests.gateway.sample import SAMPLE
 
 pytestmark = pytest.mark.anyio
-PUBLIC = "https://headwater.example"
 
 
 @pytest.fixture
 async def rest(server: Place) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a gateway that serves the sample dialect over the server's GraphQL API."""
-    remote = Remote(f"{server.url}/graphql", client=httpx.AsyncClient(trust_env=False))
-    gateway = Gateway(
-        [SAMPLE],
-        remote,
-        keyring=Keyring([generate_key()]),
-        public_url=PUBLIC,
-        limits=Limits(1_000_000, 1_000_000),
-        wait_seconds=5,
-        sdl=export,
-    )
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(gateway), base_url="http://gateway"
-    ) as client:
+    async with asking(SAMPLE, server.url) as client:
         yield client
-    await remote.aclose()
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "JWT", "Token"])

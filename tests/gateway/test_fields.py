@@ -19,7 +19,7 @@ STEPS = Field(
         "",
         fields=(
             Field("key", "string", "", required=True),
-            Field("exec_order", "integer", "", default=0, has_default=True),
+            Field("exec_order", "integer", "", default=0),
         ),
     ),
 )
@@ -98,7 +98,7 @@ def test_limits_and_choices_are_kept() -> None:
 
 def test_what_is_left_out_is_missing_or_its_default() -> None:
     required = Field("a", "string", "", required=True)
-    usual = Field("b", "integer", "", default=10, has_default=True)
+    usual = Field("b", "integer", "", default=10)
     free = Field("c", "string", "")
 
     values, problems = read((required, usual, free), {}, {}, {}, is_text=False)

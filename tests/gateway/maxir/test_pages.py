@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 
-from base.credentials import Keyring, generate_key
-from gateway import Gateway, Remote
-from gateway.maxir import DIALECT, pages
-from gateway.requests import Limits
-from graph.schema import export
+from gateway import lists
+from gateway.maxir import DIALECT
 from tests.conftest import SQLITE
+from tests.gateway.gateways import asking
 from tests.gateway.maxir.clients import new_client
 from tests.gateway.places import Place
 
@@ -23,23 +20,9 @@ async def test_a_large_page_is_read_in_pieces(
     client = new_client(server)
     for name in "abcdef":
         client.dataset(name)
-    monkeypatch.setattr(pages, "_AT_ONCE_MAX", 2)
-    remote = Remote(f"{server.url}/graphql", client=httpx.AsyncClient(trust_env=False))
-    gateway = Gateway(
-        [DIALECT],
-        remote,
-        keyring=Keyring([generate_key()]),
-        public_url="https://headwater.example",
-        limits=Limits(1_000_000, 1_000_000),
-        wait_seconds=1,
-        sdl=export,
-    )
+    monkeypatch.setattr(lists, "NODES_MAX", 2)
 
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(gateway),
-        base_url="http://gateway",
-        headers=client.http.headers,
-    ) as asker:
+    async with asking(DIALECT, server.url, client.http.headers) as asker:
 
         async def names(**page: int) -> list[str]:
             params: dict[str, str | int] = {"user_id": "alice", **page}
@@ -51,4 +34,3 @@ async def test_a_large_page_is_read_in_pieces(
         assert await names(page_size=5, page_number=2) == ["e", "f"]
         assert await names(page_size=7) == ["Default", *"abcdef"]
         assert await names(page_size=3, page_number=9) == []
-    await remote.aclose()

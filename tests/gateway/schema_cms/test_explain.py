@@ -7,30 +7,16 @@ from typing import Any
 import httpx
 import pytest
 
-from base.credentials import Keyring, generate_key
-from gateway import Gateway, Remote
 from gateway.dialect import Route
-from gateway.requests import Limits
 from gateway.schema_cms import DIALECT
-from graph.schema import export
+from tests.gateway.gateways import asking
 
 pytestmark = pytest.mark.anyio
 EXPLAINED = [route for route in DIALECT.routes if route.action.operations]
 
 
 async def _explained(method: str, path: str) -> list[dict[str, Any]]:
-    gateway = Gateway(
-        [DIALECT],
-        Remote("http://127.0.0.1:9/graphql"),
-        keyring=Keyring([generate_key()]),
-        public_url="https://headwater.example",
-        limits=Limits(1_000_000, 1_000_000),
-        wait_seconds=5,
-        sdl=export,
-    )
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(gateway), base_url="http://gateway"
-    ) as client:
+    async with asking(DIALECT) as client:
         asked = {"method": method, "path": path.replace("{id:int}", "7")}
         reply = await client.get("/gateway/explain", params=asked)
     assert reply.status_code == httpx.codes.OK, reply.text
