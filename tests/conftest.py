@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -42,6 +43,18 @@ hypothesis.settings.load_profile("repeat")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that start processes come first: they take longest, and what begins last is what all others wait for."""
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Modules and tests live as long as the run: the collector need not walk them again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """What is frozen would look like a leak to libraries that count theirs."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

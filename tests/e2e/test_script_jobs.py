@@ -1,4 +1,4 @@
-"""Script jobs over 200,000 rows by real processes: followed live, downloaded, cancelled, tried again, killed."""
+"""Script jobs over 300,000 rows by real processes: followed live, downloaded, cancelled, tried again, killed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.e2e.deployments import Deployment, embedded, scaled_out
 from tests.sockets import signed_in
 
 pytestmark = pytest.mark.e2e
-ROWS = 200_000
+ROWS = 300_000  # more than one part
 WAIT_SECONDS = 120
 JOB = """id status attempts error { code message } progress { fraction rowsDone rowsTotal message }
   snapshot { id isDerived rowCount } steps { key status rowsIn rowsOut }"""

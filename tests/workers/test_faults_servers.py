@@ -128,11 +128,11 @@ class Clients:
                 told.append(message["payload"]["data"]["job"]["status"])
 
 
-def start_servers(deployment: Deployment) -> list[ServerProcess]:
-    """One that has its own worker, or two beside workers."""
+def start_servers(deployment: Deployment, workers: int) -> list[ServerProcess]:
+    """One that has its own worker, or two beside so many workers."""
     if deployment.is_embedded:
         return [deployment.process("serve").wait_until_ready()]
-    deployment.start_workers(2)
+    deployment.start_workers(workers)
     servers = [deployment.process("api", number) for number in range(2)]
     return [server.wait_until_ready() for server in servers]
 
@@ -151,7 +151,7 @@ async def test_a_job_whose_api_was_killed_before_its_wake_up_runs_all_the_same(
     deployment: Deployment,
 ) -> None:
     async with deployment.opened() as platform:
-        servers = start_servers(deployment)
+        servers = start_servers(deployment, workers=1)
         clients = await clients_of(platform, servers)
         fault = deployment.faults_of(servers[0].verb) / "kill-waking"
         fault.touch()
@@ -185,7 +185,7 @@ async def test_servers_that_are_restarted_one_by_one_lose_nothing_and_double_not
     deployment: Deployment,
 ) -> None:
     async with deployment.opened() as platform:
-        servers = start_servers(deployment)
+        servers = start_servers(deployment, workers=2)
         clients = await clients_of(platform, servers)
         seconds = []
         async with clients.working():
