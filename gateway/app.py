@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import orjson
@@ -57,7 +58,7 @@ class Gateway:
         self._public_url = public_url
         self._limits = limits
         self._wait_seconds = wait_seconds
-        self._sdl = sdl
+        self._sdl = cache(sdl)
 
     def owns(self, path: str) -> bool:
         """Whether a path is one of a dialect, or of the gateway itself."""

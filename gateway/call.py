@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -98,7 +99,9 @@ class Call:
         key = self.headers.get(IDEMPOTENCY_HEADER)
         if not key:
             return None
-        return ":".join(filter(None, (self.dialect.name, step, key[:IDEMPOTENCY_CHARS_MAX])))
+        if len(key) > IDEMPOTENCY_CHARS_MAX:  # and not its beginning, which another may share
+            key = hashlib.sha256(key.encode()).hexdigest()
+        return ":".join(filter(None, (self.dialect.name, step, key)))
 
     def url(self, path: str, query: Mapping[str, Any] | None = None) -> str:
         """The absolute URL of a path, by the public URL of this server."""

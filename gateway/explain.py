@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from starlette.datastructures import Headers, UploadFile
 
+from base import bodies
+from base.errors import InvalidInput
 from gateway import fields
 from gateway.failures import Failure
 from gateway.fields import Field
@@ -37,9 +38,9 @@ async def explain(
     if isinstance(match, Failure):
         return 404, {"message": match.message, "hint": "Give `method` and `path` of a request."}
     try:
-        body = orjson.loads(about.get("body") or "null")
-    except orjson.JSONDecodeError:
-        return 400, {"message": "`body` has to be JSON."}
+        body = bodies.load(about.get("body") or "null", "`body`")
+    except InvalidInput as error:
+        return 400, {"message": error.message}
     route, imagined = match.route, Imagined(sdl())
     call = gateway.call(match, asked, imagined)
     call.pause = _no_pause

@@ -153,24 +153,28 @@ def _object(value: Any) -> Mapping[str, Any]:
 async def _form(
     kind: str, receive: Receive, headers: Headers, limits: Limits
 ) -> AsyncIterator[Body]:
-    if kind == URLENCODED:
-        pieces = bodies.pieces(receive, headers, limits.body_bytes_max)
-        form = await FormParser(headers, pieces).parse()
-    else:
-        bytes_max = limits.upload_bytes_max + limits.body_bytes_max + _FORM_BYTES
-        pieces = bodies.pieces(receive, headers, bytes_max)
-        parser = MultiPartParser(
-            headers,
-            pieces,
-            max_files=FILES_MAX,
-            max_fields=FIELDS_MAX,
-            max_part_size=limits.body_bytes_max,
-        )
-        try:
-            form = await parser.parse()
-        except (MultiPartException, KeyError) as error:
-            reason = error.message if isinstance(error, MultiPartException) else "no boundary"
-            raise Failure(MALFORMED_BODY, f"Multipart form parse error - {reason}") from None
+    parser: FormParser | MultiPartParser
+    try:
+        if kind == URLENCODED:
+            pieces = bodies.pieces(receive, headers, limits.body_bytes_max)
+            parser = FormParser(
+                headers, pieces, max_fields=FIELDS_MAX, max_part_size=limits.body_bytes_max
+            )
+        else:
+            bytes_max = limits.upload_bytes_max + limits.body_bytes_max + _FORM_BYTES
+            pieces = bodies.pieces(receive, headers, bytes_max)
+            parser = MultiPartParser(
+                headers,
+                pieces,
+                max_files=FILES_MAX,
+                max_fields=FIELDS_MAX,
+                max_part_size=limits.body_bytes_max,
+            )
+        form = await parser.parse()
+    except (MultiPartException, KeyError) as error:
+        reason = error.message if isinstance(error, MultiPartException) else "no boundary"
+        what = "Form" if kind == URLENCODED else "Multipart form"
+        raise Failure(MALFORMED_BODY, f"{what} parse error - {reason}") from None
     try:
         for name, value in form.multi_items():
             if "\0" in name or (isinstance(value, str) and "\0" in value):

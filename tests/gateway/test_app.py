@@ -90,6 +90,16 @@ async def test_a_route_may_read_any_json_value(
     assert response.json() == {"size": size}
 
 
+async def test_a_form_has_a_limit_of_fields(rest: httpx.AsyncClient, server: Place) -> None:
+    response = await rest.post(
+        "/sample/projects",
+        data={f"field{number}": "1" for number in range(2_000)},
+        headers={"authorization": f"Bearer {server.tokens['alice']}"},
+    )
+
+    assert (response.status_code, response.json()["code"]) == (400, "MALFORMED_BODY")
+
+
 async def test_a_link_opens_without_a_credential_and_for_its_path_alone(
     rest: httpx.AsyncClient, server: Place
 ) -> None:
@@ -132,6 +142,20 @@ async def test_explain_tells_the_operations_without_running_them(rest: httpx.Asy
         "projectId": "<createProject.project.id>",
         "name": "First",
     }
+
+
+@pytest.mark.parametrize(
+    "body", ["{", "[" * 100 + "]" * 100, '{"name": "\\u0000"}', '{"a": 1, "a": 2}']
+)
+async def test_explain_refuses_the_bodies_that_a_request_may_not_have(
+    rest: httpx.AsyncClient, body: str
+) -> None:
+    response = await rest.get(
+        "/gateway/explain", params={"method": "POST", "path": "/sample/projects", "body": body}
+    )
+
+    assert response.status_code == httpx.codes.BAD_REQUEST
+    assert response.json()["message"].startswith("`body` ")
 
 
 async def test_the_openapi_document_lists_the_routes(rest: httpx.AsyncClient) -> None:
