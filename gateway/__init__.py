@@ -1,7 +1,7 @@
 """Floor 3: REST dialects. Each is a client of the GraphQL API: no rule, row or permission is decided here."""
 
 from gateway.app import Gateway
-from gateway.client import Executor, Remote
+from gateway.client import Executor
 from gateway.registry import DIALECTS
 
-__all__ = ["DIALECTS", "Executor", "Gateway", "Remote"]
+__all__ = ["DIALECTS", "Executor", "Gateway"]

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from base.credentials import Keyring
 from base.errors import PlatformError
 from base.settings import Settings, SettingsError
-from gateway import DIALECTS, Executor, Gateway, Remote
+from gateway import DIALECTS, Executor, Gateway
 from gateway.client import Answer
 from gateway.dialect import Dialect
 from gateway.requests import Limits
@@ -120,6 +120,8 @@ def create_gateway(settings: Settings, graphql_url: str) -> Starlette:
     parts = urlsplit(graphql_url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise SettingsError(f"--graphql-url: {graphql_url!r} is not an http(s) URL")
+    from gateway.remote import Remote  # noqa: PLC0415 - heavy, and in this process alone
+
     remote = Remote(graphql_url)
     gateway = build(settings, remote)
 

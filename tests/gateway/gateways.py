@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 import httpx
 
 from base.credentials import Keyring, generate_key
-from gateway import Gateway, Remote
+from gateway import Gateway
 from gateway.dialect import Dialect
+from gateway.remote import Remote
 from gateway.requests import Limits
 from graph.schema import export
 

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from base.credentials import Keyring, generate_key
-from gateway import Gateway, Remote
+from gateway import Gateway
+from gateway.remote import Remote
 from gateway.requests import Limits
 from gateway.schema_cms import DIALECT
 from graph.schema import export
