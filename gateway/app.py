@@ -61,8 +61,9 @@ class Gateway:
         self._sdl = cache(sdl)
 
     def owns(self, path: str) -> bool:
-        """Whether a path is one of a dialect, or of the gateway itself."""
-        return path.startswith(OWN) or self.router.owner(path) is not None
+        """Whether a path is one of a dialect, or of the gateway itself; with and without a slash at its end."""
+        whole = f"{path}/"
+        return whole.startswith(OWN) or any(map(self.router.owner, (path, whole)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -23,6 +23,7 @@ SECURITY_HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
 }
+HUNG_UP = 499  # the log's status of a request whose client did not wait for the answer
 _QUIET_PATHS = {"/healthz", "/readyz"}
 _LINKS = "/gateway/links/"  # what follows is a credential
 
@@ -46,7 +47,7 @@ class RequestScope:
             return
         trace_id = set_trace_id(Headers(scope=scope).get("trace-id"))
         started = time.perf_counter()
-        status = 500
+        status = 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -60,6 +61,7 @@ class RequestScope:
 
         try:
             await self._app(scope, receive, send_with_headers)
+            status = status or HUNG_UP
         finally:
             if scope["path"] not in _QUIET_PATHS:
                 # The path of a signed link without its query: the signature is a credential.
@@ -68,7 +70,7 @@ class RequestScope:
                     extra={
                         "method": scope["method"],
                         "path": _shown(scope["path"]),
-                        "status": status,
+                        "status": status or 500,
                         "milliseconds": round((time.perf_counter() - started) * 1000, 1),
                     },
                 )
