@@ -14,13 +14,13 @@ from gateway.ufdl.spellings import listing
 @several("RetrieveUserByKey", "RetrieveUserByName")
 async def _retrieve(call: Call) -> Reply:
     asked = call.params["user"]
-    if asked.isascii() and asked.isdecimal():
-        data = await call.run("RetrieveUserByKey", {"id": str(key_in(asked))})
-    else:
-        data = await call.run("RetrieveUserByName", {"username": asked})
-    if data["user"] is None:
+    if not (asked.isascii() and asked.isdecimal()):
+        user = (await call.run("RetrieveUserByName", {"username": asked}))["user"]
+        return Reply(200, [] if user is None else [replies.user(user)])
+    user = (await call.run("RetrieveUserByKey", {"id": str(key_in(asked))}))["user"]
+    if user is None:
         raise Failure("NOT_FOUND", "There is no such user.")
-    return Reply(200, replies.user(data["user"]))
+    return Reply(200, replies.user(user))
 
 
 @several("ListUsers")
@@ -48,6 +48,7 @@ ROUTES = (
         "/v1/users/{user}",
         "A user by key or by name: you, or a member of your teams",
         _retrieve,
-        replies={200: replies.USER},
+        replies={200: {"anyOf": [replies.USER, replies.array(replies.USER)]}},
+        about="By name it is a list of at most one user, as clients expect it.",
     ),
 )

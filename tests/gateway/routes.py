@@ -198,6 +198,7 @@ OWN = {
         "GET /api/v1/auth/tokens",
         "POST /api/v1/auth/revoke-all",
         "GET /api/v1/users/get-role",
+        "GET /api/v1/ontologies/list",
         "GET /api/v1/users/usage-status",
         "POST /api/v1/workspaces/{workspace_id}/export-tables",
         *(
