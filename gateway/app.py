@@ -109,7 +109,7 @@ class Gateway:
             params=match.params,
             query=requests.query_of(asked),
             headers=asked.headers,
-            credential=asked.credential,
+            credential=None if match.route.is_open else asked.credential,
             executor=executor or self._executor,
             public_url=self._public_url,
             links=self._links,

@@ -95,7 +95,11 @@ class Call:
             pause = min(2 * pause, WAIT_LONGEST_SECONDS)
 
     def idempotency_key(self, step: str = "") -> str | None:
-        """The key of the header `Idempotency-Key`, of its own for each dialect and step; None without one."""
+        """The key of the header `Idempotency-Key`, of its own for each dialect and step; None without one.
+
+        The route has to say that it `is_repeatable`.
+        """
+        assert self.route.is_repeatable, f"{self.route.path} does not declare its key"
         key = self.headers.get(IDEMPOTENCY_HEADER)
         if not key:
             return None

@@ -72,10 +72,11 @@ def several(*operations: str) -> Callable[[Callable[[Call], Awaitable[Reply]]], 
 class Route:
     """A request of a dialect.
 
-    `path` names its parameters, `{name}` for a segment and `{name:int}` for digits. `replies` has the JSON Schema of
-    the body of each status that is no failure; None is an empty body. `is_open` needs no credential. `accepts` are the
-    kinds of bodies; a body may be left out. With `body`, a JSON Schema, the route itself reads the JSON value
-    `call.body`, whatever that is, and has no fields in the body.
+    `path` names its parameters, `{name}` for a segment and `{name:int}` for digits; each is one of `fields`. `replies`
+    has the JSON Schema of the body of each status that is no failure; None is an empty body. `is_open` needs no
+    credential, and looks at none. `is_repeatable` honours the header `Idempotency-Key`. `accepts` are the kinds of
+    bodies; a body may be left out. With `body`, a JSON Schema, the route itself reads the JSON value `call.body`,
+    whatever that is, and has no fields in the body.
     """
 
     method: str
@@ -85,6 +86,7 @@ class Route:
     fields: tuple[Field, ...] = ()
     replies: Mapping[int, Schema | None] = field(default_factory=lambda: {200: {}})
     is_open: bool = False
+    is_repeatable: bool = False
     accepts: tuple[Literal["json", "form"], ...] = ("json",)
     about: str = ""
     body: Schema | None = None

@@ -20,8 +20,8 @@ _EXPIRED = "The session has expired"  # how the message about one begins
 class Problem:
     """What is wrong with one field. `field` is its path, such as `steps.0.key`.
 
-    `rule` is the kind of the mistake: `required`, `null`, `type` (`wanted` names it), `blank`, `choices`, `chars_max`,
-    `least`, `most` (`wanted` is the limit), or `other`, where `message` says it all.
+    `rule` is the kind of the mistake: `required`, `type` (`wanted` names the type of both), `null`, `blank`, `choices`,
+    `chars_max`, `least`, `most` (`wanted` is the limit), or `other`, where `message` says it all.
     """
 
     field: str

@@ -132,7 +132,7 @@ def _field(
     if value is not NO_DEFAULT and not is_empty:
         yield declared.name, _value(declared, value, path, reading, is_text=is_text)
     elif declared.required:
-        reading.fail(path, "required", f"`{path}` is missing.")
+        reading.fail(path, "required", f"`{path}` is missing.", wanted=declared.kind)
     elif declared.default is not NO_DEFAULT:
         yield declared.name, declared.default
 

@@ -55,15 +55,7 @@ def document(dialect: Dialect, public_url: str) -> dict[str, Any]:
 
 def _operation(dialect: Dialect, route: Route) -> dict[str, Any]:
     parameters = [_parameter(each) for each in route.fields if each.place != "body"]
-    declared = {each["name"] for each in parameters if each["in"] == "path"}
-    for match in re.finditer(r"\{(\w+)(:int)?\}", dialect.prefixes[0] + route.path):
-        if match[1] not in declared:
-            kind = "integer" if match[2] else "string"
-            schema: dict[str, Any] = {"type": kind}
-            schema |= {"minimum": 0} if match[2] else {"minLength": 1}
-            parameters.append({"name": match[1], "in": "path", "required": True, "schema": schema})
-    documents = [dialect.operations.documents[name] for name in route.action.operations]
-    if any("idempotencyKey" in text for text in documents):
+    if route.is_repeatable:
         parameters.append(_KEY)
     operation: dict[str, Any] = {
         "tags": [_tag(route)],

@@ -24,6 +24,7 @@ TRACE_CHARS_MAX = 128
 _INT_MAX = 2**31 - 1
 _BYTES_MAX = 2**53 - 1
 _DATASET = Field("id", "string", "The dataset.", place="path")
+_SESSION = Field("id", "string", "A session.", place="path")
 _PLACE = (
     Field("dataset_id", "string", "The dataset.", place="path"),
     Field("datasource_id", "string", "The data source, which has to be in it.", place="path"),
@@ -105,6 +106,7 @@ _DATA_SOURCES = (
         sources.create_source,
         fields=(_DATASET, *_FILE, *ANYWHERE),
         replies=replies.replies(replies.SOURCE),
+        is_repeatable=True,
     ),
     Route(
         "GET",
@@ -137,6 +139,7 @@ _DATA_SOURCES = (
         sources.create_source_alone,
         fields=(*_FILE, *ANYWHERE),
         replies=replies.replies(replies.SOURCE),
+        is_repeatable=True,
         about="Its dataset is made with it, and is called like it.",
     ),
     Route(
@@ -156,6 +159,7 @@ _DATASETS = (
         datasets.create_dataset,
         fields=(_named(required=True), _described(128), *ANYWHERE),
         replies=replies.replies(replies.NEW),
+        is_repeatable=True,
     ),
     Route(
         "GET",
@@ -218,6 +222,7 @@ _FILES = (
         files.upload_file,
         fields=(Field("file", "file", "The file.", required=True), *ANYWHERE),
         replies=replies.replies(replies.UPLOADED),
+        is_repeatable=True,
         accepts=("form",),
     ),
     Route(
@@ -245,6 +250,7 @@ _FILES = (
             *ANYWHERE,
         ),
         replies=replies.replies(replies.UPLOAD),
+        is_repeatable=True,
         about="Each part goes to its `upload_url` by PUT, without a key; keep the `ETag` of the answer.",
     ),
     Route(
@@ -288,7 +294,10 @@ _QUESTIONS = tuple(
         path,
         f"{summary} (not served)",
         _not_served,
-        fields=(IN_QUERY,) if method == "GET" else ANYWHERE,
+        fields=(
+            *((_SESSION,) if "{id}" in path else ()),
+            *((IN_QUERY,) if method == "GET" else ANYWHERE),
+        ),
         replies={400: failures.FAILURE},
         about="Answers with the code 501: questions are not answered here.",
     )

@@ -118,9 +118,8 @@ async def _connect(
             "projectId": place,
             "scope": call.values.get("scope") or USUAL_SCOPE,
             "sources": list(given[start : start + SOURCES_MAX]),
+            "idempotencyKey": call.idempotency_key(f"connect-{start}" if start else "connect"),
         }
-        if key := call.idempotency_key(f"connect-{start}" if start else "connect"):
-            asked["idempotencyKey"] = key
         done = (await call.run("Connect", {"input": asked}))["connectDataSources"]
         sources += done["dataSources"]
         jobs += done["jobs"]

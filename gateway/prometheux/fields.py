@@ -22,6 +22,9 @@ SCOPE = Field(
 SCOPE_IN_QUERY = Field(
     "scope", "string", "Only data sources with this label; all when left out.", place="query"
 )
+FILES_VERB = Field(
+    "verb", "string", "What to do with files; only `upload` is served.", place="path"
+)
 SOURCE = Field(
     "source_id",
     "string",

@@ -16,9 +16,11 @@ async def upload(call: Call) -> Reply:
     The folder is what connections call `host`, the name their `databaseName`.
     """
     place = await workspaces.place_to_connect(call)
-    given = {"projectId": place, "file": call.values["file"]}
-    if key := call.idempotency_key("upload"):
-        given["idempotencyKey"] = key
+    given = {
+        "projectId": place,
+        "file": call.values["file"],
+        "idempotencyKey": call.idempotency_key("upload"),
+    }
     stored = (await call.run("UploadFile", {"input": given}))["uploadFile"]
     data = {
         "filePath": f"{DISK}{stored['objectKey']}/{stored['fileName']}",

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.call import Call
-from gateway.dialect import Action, Dialect, Reply, Route, one, several
+from gateway.dialect import Dialect, Reply, Route, one, several
 from gateway.documents import Operations
 from gateway.failures import NOT_SERVED, Failure
+from gateway.fields import Field
 from gateway.prometheux import (
     connecting,
     fields,
@@ -40,9 +41,8 @@ def _within(route: Route) -> Route:
     return replace(route, path=path, fields=(fields.WORKSPACE, *route.fields))
 
 
-def _refused(method: str, path: str, summary: str) -> Route:
-    action: Action = _not_served
-    return Route(method, path, summary, action, replies={})
+def _refused(method: str, path: str, *parameters: Field) -> Route:
+    return Route(method, path, "Not served", _not_served, fields=parameters, replies={})
 
 
 _SERVED = (
@@ -53,6 +53,7 @@ _SERVED = (
         connecting.connect,
         fields=fields.CONNECT,
         replies={200: schemas.CONNECTED},
+        is_repeatable=True,
         about="`sources` become one data source each, `database` one for each of its tables. They are synced at once.",
     ),
     Route(
@@ -70,6 +71,7 @@ _SERVED = (
         syncing.sync,
         fields=fields.SYNC,
         replies={200: schemas.SYNCED},
+        is_repeatable=True,
         about="Waits for the syncs a while, then answers how far they are.",
     ),
     Route(
@@ -119,6 +121,7 @@ _SERVED = (
         files.upload,
         fields=fields.UPLOAD,
         replies={200: schemas.UPLOADED},
+        is_repeatable=True,
         accepts=("form",),
     ),
 )
@@ -131,6 +134,7 @@ _OTHERS = (
         workspaces.save,
         fields=fields.SAVE,
         replies={200: schemas.WORKSPACE},
+        is_repeatable=True,
     ),
     Route(
         "GET",
@@ -204,14 +208,17 @@ _OTHERS = (
 )
 
 _REFUSED = (
-    _refused("GET", "/api/v1/users/usage-status", "Not served"),
-    _refused("POST", "/api/v1/workspaces/{workspace_id}/export-tables", "Not served"),
+    _refused("GET", "/api/v1/users/usage-status"),
+    _refused("POST", "/api/v1/workspaces/{workspace_id}/export-tables", fields.WORKSPACE),
     *(
-        _refused(method, f"{_DATA}/{verb}", "Not served")
-        for verb in ("list-sheets", "demo-sources", "refresh", "all-pairs-join", "files/{verb}")
+        _refused(method, f"{_DATA}/{verb}")
+        for verb in ("list-sheets", "demo-sources", "refresh", "all-pairs-join")
         for method in ("GET", "POST")
     ),
-    _refused("DELETE", f"{_DATA}/files/{{verb}}", "Not served"),
+    *(
+        _refused(method, f"{_DATA}/files/{{verb}}", fields.FILES_VERB)
+        for method in ("GET", "POST", "DELETE")
+    ),
 )
 
 DIALECT = Dialect(

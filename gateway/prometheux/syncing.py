@@ -36,9 +36,8 @@ async def sync(call: Call) -> Reply:
             "projectId": place,
             "dataSourceIds": ids[start : start + SOURCES_MAX],
             "options": {name: value for name, value in how.items() if value is not None},
+            "idempotencyKey": call.idempotency_key(f"sync-{start}" if start else "sync"),
         }
-        if key := call.idempotency_key(f"sync-{start}" if start else "sync"):
-            given["idempotencyKey"] = key
         jobs += (await call.run("Sync", {"input": given}))["syncDataSources"]["jobs"]
     return _reply(await finished(call, jobs))
 

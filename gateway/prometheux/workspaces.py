@@ -93,8 +93,7 @@ async def save(call: Call) -> Reply:
     if given["name"] is None:
         raise invalid(Problem("name", "required", "`name` is missing: what to call it."))
     new = {**given, "idempotencyKey": call.idempotency_key()}
-    kept = {name: value for name, value in new.items() if value is not None}
-    made = await call.run("CreateProject", {"input": kept})
+    made = await call.run("CreateProject", {"input": new})
     return ok(row(made["createProject"]["project"]), "Workspace saved")
 
 

@@ -6,9 +6,11 @@ from uuid import UUID
 
 from gateway.call import Call
 from gateway.dialect import Data, Reply, several
-from gateway.failures import Failure, Problem, invalid
+from gateway.failures import Problem, invalid
 from gateway.fields import Field
+from gateway.logins import attempt
 from gateway.schema_cms.replies import user_uuid
+from gateway.schemas import TEXT, object_of
 
 SESSION_SECONDS = 30 * 24 * 3600
 CREDENTIALS = (
@@ -21,28 +23,20 @@ CREDENTIALS = (
     ),
     Field("token", "string", "An API token of the user.", required=True, blank=False),
 )
-TOKEN = {
-    "type": "object",
-    "properties": {"token": {"type": "string"}},
-    "required": ["token"],
-    "additionalProperties": False,
-}
-_REFUSALS = ("UNAUTHENTICATED", "FORBIDDEN", "INVALID_INPUT")
+TOKEN = object_of(token=TEXT)
+_WRONG = Problem("token", "other", "Invalid Token")
 
 
 @several("Owner", "CreateSession")
 async def token(call: Call) -> Reply:
     """A session of 30 days, or of as many as the API token is still good for."""
     secret = call.values["token"].strip()
-    if not secret.isascii() or not secret.isprintable() or " " in secret:
-        raise _wrong()
-    try:
-        owner = (await call.run("Owner", {}, credential=secret))["viewer"]
-        if not _is(owner, call.values["uid"].strip()):
-            raise _wrong()
-        made = await call.run("CreateSession", {"expiresIn": SESSION_SECONDS}, credential=secret)
-    except Failure as failure:
-        raise _wrong() if failure.code in _REFUSALS else failure from None
+    owner = await attempt(call, "Owner", {}, token=secret)
+    if owner is None or not _is(owner["viewer"], call.values["uid"].strip()):
+        raise invalid(_WRONG)
+    made = await attempt(call, "CreateSession", {"expiresIn": SESSION_SECONDS}, token=secret)
+    if made is None:
+        raise invalid(_WRONG)
     return Reply(body={"token": made["createSession"]["accessToken"]})
 
 
@@ -59,7 +53,3 @@ def _is(owner: Data, uid: str) -> bool:
         return str(UUID(uid)) == user_uuid(owner["id"])
     except ValueError:
         return False
-
-
-def _wrong() -> Failure:
-    return invalid(Problem("token", "other", "Invalid Token"))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway import lists
 from gateway.call import Call
-from gateway.dialect import Data, Reply
+from gateway.dialect import Data, Reply, Variables
 from gateway.failures import Failure
 from gateway.fields import Field
 from gateway.schema_cms.replies import item
 
 SIZE, SIZE_MAX = 10, 1000
-OFFSET_MAX = 100_000  # that GraphQL takes
-_FIRST_MAX = 200  # that GraphQL gives at once
 _DIGITS_MAX = 15
 NO_PAGE = Reply(404, {"detail": "Invalid page."})
 FIELDS = (
@@ -21,25 +20,23 @@ FIELDS = (
 )
 
 
-async def page(call: Call, operation: str, variables: Data) -> Reply:
+async def page(call: Call, operation: str, variables: Variables) -> Reply:
     """A page of the data sources that an operation lists, newest first."""
-    size = _number(call.query.get("page_size", "")) or SIZE
-    size = min(size, SIZE_MAX)
-    wanted = call.query.get("page", "1")
-    total = None
-    number = _number(wanted)
-    if wanted == "last" or (number and (number - 1) * size > OFFSET_MAX):
-        total = (await _listed(call, operation, variables, 0, {"isCounted": True}))["totalCount"]
-        number = max(1, -(-total // size)) if wanted == "last" else number
-    if not number or (total is not None and number > 1 and (number - 1) * size >= total):
+
+    async def ask(place: Variables) -> Data:
+        data = await call.run(operation, variables | place)
+        if "project" in data:
+            data = data["project"]
+        if data is None:
+            raise Failure("NOT_FOUND", "There is no such project.")
+        listed: Data = data["dataSources"]
+        return listed
+
+    size = min(_number(call.values.get("page_size", "")) or SIZE, SIZE_MAX)
+    number = await _page_number(call.values.get("page", "1"), size, ask)
+    if number == 0:
         return NO_PAGE
-    if (number - 1) * size > OFFSET_MAX:
-        raise Failure(
-            "UNSUPPORTED",
-            f"Pages are counted up to {OFFSET_MAX:,} data sources.",
-            hint="List the data sources of one project, or page with `after` in GraphQL.",
-        )
-    sources, total = await _sources(call, operation, variables, (number - 1) * size, size)
+    sources, total = await lists.part(ask, (number - 1) * size, size)
     if number > 1 and not sources:
         return NO_PAGE
     return Reply(
@@ -52,28 +49,26 @@ async def page(call: Call, operation: str, variables: Data) -> Reply:
     )
 
 
-async def _sources(
-    call: Call, operation: str, variables: Data, offset: int, size: int
-) -> tuple[list[Data], int]:
-    """Up to `size` data sources, in as few operations as GraphQL's pages allow, and how many there are in all."""
-    place: Data = {"offset": offset, "isCounted": True}
-    listed = await _listed(call, operation, variables, size, place)
-    sources, total = list(listed["nodes"]), listed["totalCount"]
-    while len(sources) < size and listed["pageInfo"]["hasNextPage"]:
-        place = {"after": listed["pageInfo"]["endCursor"], "isCounted": False}
-        listed = await _listed(call, operation, variables, size - len(sources), place)
-        sources += listed["nodes"]
-    return sources, total
+async def _page_number(wanted: str, size: int, ask: lists.Ask) -> int:
+    """The number of the page that is wanted, which may be `last`; 0 for one that there is not.
 
-
-async def _listed(call: Call, operation: str, variables: Data, size: int, place: Data) -> Data:
-    data = await call.run(operation, {**variables, "first": min(size, _FIRST_MAX), **place})
-    if "project" in data:
-        if data["project"] is None:
-            raise Failure("NOT_FOUND", "There is no such project.")
-        data = data["project"]
-    listed: Data = data["dataSources"]
-    return listed
+    Raises Failure for one that is there, and further than GraphQL counts.
+    """
+    number, is_last = _number(wanted), wanted == "last"
+    if not is_last and (number - 1) * size <= lists.OFFSET_MAX:
+        return number
+    _, total = await lists.part(ask, 0, 0)
+    if is_last:
+        number = max(1, -(-total // size))
+    if (number - 1) * size >= max(total, 1):
+        return 0
+    if (number - 1) * size > lists.OFFSET_MAX:
+        raise Failure(
+            "UNSUPPORTED",
+            f"Pages are counted up to {lists.OFFSET_MAX:,} data sources.",
+            hint="List the data sources of one project, or page with `after` in GraphQL.",
+        )
+    return number
 
 
 def _number(text: str) -> int:

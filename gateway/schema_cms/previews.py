@@ -11,43 +11,29 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.dialect import Data
+from gateway.schemas import ANY, COUNT, NUMBER, TEXT, Schema, list_of, object_of, or_null
 
 _NUMBERS = {"INTEGER", "FLOAT", "DECIMAL"}
-_ANY: dict[str, Any] = {}
-_NUMBER = {"type": ["number", "null"]}
-DESCRIBED = {
-    "type": "object",
-    "properties": {
-        "count": {"type": "integer"},
-        "unique": {"type": ["integer", "null"]},
-        "top": _ANY,
-        "freq": {"type": ["integer", "null"]},
-        **dict.fromkeys(("mean", "std", "min", "50%", "max", "median"), _NUMBER),
-        "dtype": {"enum": ["int64", "float64", "bool", "string"]},
-        "sample": _ANY,
-        "number_of_nans": {"type": "integer"},
-        "unique_values": {"type": ["integer", "null"]},
-    },
-    "required": ["count", "unique", "top", "freq", "mean", "std", "min", "50%", "max", "dtype"],
-    "additionalProperties": False,
+_NUMBER_OR_NULL = or_null(NUMBER)
+_COUNT_OR_NULL = or_null(COUNT)
+DESCRIBED = object_of(
+    count=COUNT,
+    unique=_COUNT_OR_NULL,
+    top=ANY,
+    freq=_COUNT_OR_NULL,
+    **dict.fromkeys(("mean", "std", "min", "50%", "max"), _NUMBER_OR_NULL),
+    dtype={"enum": ["int64", "float64", "bool", "string"]},
+    sample=ANY,
+    median=_NUMBER_OR_NULL,
+    number_of_nans=COUNT,
+    unique_values=_COUNT_OR_NULL,
+)
+_PARTS: dict[str, Schema] = {
+    "data": list_of({"type": "object"}) | {"maxItems": 5},
+    "fields": {"type": "object", "additionalProperties": DESCRIBED},
 }
-PREVIEW = {
-    "type": "object",
-    "properties": {
-        "data": {"type": "array", "maxItems": 5, "items": {"type": "object"}},
-        "fields": {"type": "object", "additionalProperties": DESCRIBED},
-    },
-    "required": ["data", "fields"],
-    "additionalProperties": False,
-}
-NAMED_PREVIEW = PREVIEW | {
-    "properties": {
-        "data": {"type": "array", "maxItems": 5, "items": {"type": "object"}},
-        "fields": {"type": "object", "additionalProperties": DESCRIBED},
-        "data_source": {"type": "object", "properties": {"name": {"type": "string"}}},
-    },
-    "required": ["data", "fields", "data_source"],
-}
+PREVIEW = object_of(**_PARTS)
+NAMED_PREVIEW = object_of(**_PARTS, data_source=object_of(name=TEXT))
 
 
 def preview(table: Data) -> Data:

@@ -9,12 +9,14 @@ from uuid import UUID, uuid5
 
 from gateway.call import Call
 from gateway.dialect import Data
+from gateway.failures import text_of
+from gateway.schemas import COUNT, KEY, TEXT, URL, list_of, object_of, or_null
 
 USERS = UUID(
     "5b7c0f4e-3d1a-4f7e-9d0b-6a54a1c8e2d7"
 )  # fixed for ever: clients keep what is made of it
 PREVIEW_NAME = "preview_file.json"
-_TIME = "%Y-%m-%dT%H:%M:%S%z"
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 _STATUSES = {
     "DRAFT": "draft",
     "PENDING": "ready_for_processing",
@@ -29,74 +31,34 @@ _JOB_STATES = {
     "FAILED": "failed",
     "CANCELLED": "failed",
 }
-_NULL_TEXT = {"type": ["string", "null"]}
-_NULL_LINK = {"type": ["string", "null"], "format": "uri"}
-_COUNT = {"type": "integer", "minimum": 0}
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-CREATED_BY = _object(
-    {
-        "id": {"type": "string", "format": "uuid"},
-        "first_name": {"type": "string"},
-        "last_name": {"type": "string"},
-    }
+_TIME = {
+    "type": "string",
+    "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\+0000$",
+    "examples": ["2019-11-04T13:28:56+0000"],
+}
+CREATED_BY = object_of(id={"type": "string", "format": "uuid"}, first_name=TEXT, last_name=TEXT)
+META_DATA = object_of(items=COUNT, fields=COUNT, fields_names=list_of(TEXT), preview=URL)
+ITEM = object_of(
+    id=KEY,
+    name=TEXT,
+    created_by=or_null(CREATED_BY),
+    project=KEY,
+    type={"enum": ["file", "database", "api"]},
+    status={"enum": ["draft", "ready_for_processing", "processing", "done", "error"]},
+    file=or_null(URL),
+    file_name=or_null(TEXT),
+    created=_TIME,
+    meta_data=or_null(META_DATA),
+    error_log=TEXT,
 )
-META_DATA = _object(
-    {
-        "items": _COUNT,
-        "fields": _COUNT,
-        "fields_names": {"type": "array", "items": {"type": "string"}},
-        "preview": {"type": "string", "format": "uri"},
-    }
-)
-ITEM = _object(
-    {
-        "id": {"type": "integer"},
-        "name": {"type": "string"},
-        "created_by": _or_null(CREATED_BY),
-        "project": {"type": "integer"},
-        "type": {"enum": ["file", "database", "api"]},
-        "status": {"enum": ["draft", "ready_for_processing", "processing", "done", "error"]},
-        "file": _NULL_LINK,
-        "file_name": _NULL_TEXT,
-        "created": {"type": "string"},
-        "meta_data": _or_null(META_DATA),
-        "error_log": {"type": "string"},
-    }
-)
-PAGE = _object(
-    {
-        "count": _COUNT,
-        "next": _NULL_LINK,
-        "previous": _NULL_LINK,
-        "results": {"type": "array", "items": ITEM},
-    }
-)
-JOB = _object(
-    {
-        "pk": {"type": "integer"},
-        "steps": {
-            "type": "array",
-            "items": _object({"key": {"type": "string"}, "exec_order": {"type": "integer"}}),
-        },
-        "job_state": {"enum": ["pending", "in_progress", "failed", "success"]},
-        "error": {"type": "string"},
-        "result": _NULL_LINK,
-        "created": {"type": "string"},
-    }
+PAGE = object_of(count=COUNT, next=or_null(URL), previous=or_null(URL), results=list_of(ITEM))
+JOB = object_of(
+    pk=KEY,
+    steps=list_of(object_of(key=TEXT, exec_order={"type": "integer"})),
+    job_state={"enum": ["pending", "in_progress", "failed", "success"]},
+    error=TEXT,
+    result=or_null(URL),
+    created=_TIME,
 )
 
 
@@ -107,7 +69,7 @@ def user_uuid(public_id: str) -> str:
 
 def time_of(text: str) -> str:
     """A time of GraphQL as `2019-11-04T13:28:56+0000`."""
-    return datetime.fromisoformat(text).strftime(_TIME)
+    return datetime.fromisoformat(text).strftime(_TIME_FORMAT)
 
 
 def source_path(pk: Any) -> str:
@@ -170,7 +132,7 @@ def status_of(source: Data) -> str:
 
 def error_text(error: Data | None) -> str:
     """Why something failed and what to do; empty where nothing did."""
-    return " ".join(filter(None, (error["message"], error["hint"]))) if error else ""
+    return text_of(error) if error else ""
 
 
 def job_state(status: str) -> str:

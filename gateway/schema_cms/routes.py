@@ -8,33 +8,30 @@ from typing import Any
 
 from gateway.dialect import Dialect, Route
 from gateway.documents import Operations
+from gateway.fields import key
 from gateway.schema_cms import accounts, failures, pages, scripts, sources
 from gateway.schema_cms.previews import NAMED_PREVIEW, PREVIEW
 from gateway.schema_cms.replies import ITEM, JOB, PAGE
+from gateway.schemas import TEXT, list_of, object_of
 
 _SOURCE = "/api/v1/datasources/{id:int}"
 _BODIES: Any = ("json", "form")
-_SCRIPTS = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "properties": {"key": {"type": "string"}, "body": {"type": "string"}},
-        "required": ["key", "body"],
-        "additionalProperties": False,
-    },
-}
+_SCRIPTS = list_of(object_of(key=TEXT, body=TEXT))
+_ID = key("id", "The data source's key.")
 _ALL = tuple(replace(each, required=True) for each in (sources.NAME, sources.TYPE, sources.FILE))
 _ANY = (sources.NAME, sources.TYPE, sources.FILE)
 
 
 def _job_routes(path: str) -> tuple[Route, ...]:
+    fields = (key("id", "The job's key."),)
     return (
-        Route("GET", path, "Get a job", scripts.shown, replies={200: JOB}),
+        Route("GET", path, "Get a job", scripts.shown, fields=fields, replies={200: JOB}),
         Route(
             "GET",
             f"{path}/preview",
             "Get the preview of a job's result",
             scripts.previewed,
+            fields=fields,
             replies={200: PREVIEW},
         ),
         Route(
@@ -42,6 +39,7 @@ def _job_routes(path: str) -> tuple[Route, ...]:
             f"{path}/result",
             "Download a job's result",
             scripts.result,
+            fields=fields,
             replies={302: None},
         ),
     )
@@ -53,7 +51,7 @@ ROUTES = (
         "/api/v1/projects/{id:int}/datasources",
         "List a project's data sources",
         sources.listed_of_project,
-        fields=pages.FIELDS,
+        fields=(key("id", "The project's key."), *pages.FIELDS),
         replies={200: PAGE},
     ),
     Route(
@@ -71,17 +69,19 @@ ROUTES = (
         sources.created,
         fields=(sources.PROJECT, *_ANY),
         replies={201: ITEM},
+        is_repeatable=True,
         accepts=_BODIES,
         about="Without a file it is a draft.",
     ),
-    Route("GET", _SOURCE, "Get a data source", sources.shown, replies={200: ITEM}),
+    Route("GET", _SOURCE, "Get a data source", sources.shown, fields=(_ID,), replies={200: ITEM}),
     Route(
         "PUT",
         _SOURCE,
         "Replace name and file of a data source",
         sources.changed,
-        fields=_ALL,
+        fields=(_ID, *_ALL),
         replies={200: ITEM},
+        is_repeatable=True,
         accepts=_BODIES,
     ),
     Route(
@@ -89,16 +89,26 @@ ROUTES = (
         _SOURCE,
         "Change a data source",
         sources.changed,
-        fields=_ANY,
+        fields=(_ID, *_ANY),
         replies={200: ITEM},
+        is_repeatable=True,
         accepts=_BODIES,
     ),
-    Route("DELETE", _SOURCE, "Delete a data source", sources.removed, replies={204: None}),
+    Route(
+        "DELETE",
+        _SOURCE,
+        "Delete a data source",
+        sources.removed,
+        fields=(_ID,),
+        replies={204: None},
+    ),
     Route(
         "POST",
         f"{_SOURCE}/process",
         "Process a data source again",
         sources.processed,
+        fields=(_ID,),
+        is_repeatable=True,
         replies={200: PREVIEW, 202: ITEM, 422: None},
         about="202 says that it takes longer than a request may wait, 422 that it failed.",
     ),
@@ -107,6 +117,7 @@ ROUTES = (
         f"{_SOURCE}/preview",
         "Get the preview of a data source, with its name",
         sources.previewed,
+        fields=(_ID,),
         replies={200: NAMED_PREVIEW},
     ),
     Route(
@@ -114,6 +125,7 @@ ROUTES = (
         f"{_SOURCE}/preview-file",
         "Get the preview file that `meta_data.preview` links to",
         sources.preview_file,
+        fields=(_ID,),
         replies={200: PREVIEW},
     ),
     Route(
@@ -121,6 +133,7 @@ ROUTES = (
         f"{_SOURCE}/file",
         "Download the file that `file` links to",
         sources.file,
+        fields=(_ID,),
         replies={302: None},
     ),
     Route(
@@ -128,6 +141,7 @@ ROUTES = (
         f"{_SOURCE}/script",
         "List the scripts that jobs may run",
         scripts.listed,
+        fields=(_ID,),
         replies={200: _SCRIPTS},
     ),
     Route(
@@ -135,7 +149,7 @@ ROUTES = (
         f"{_SOURCE}/script-upload",
         "Upload a script",
         scripts.uploaded,
-        fields=scripts.SCRIPT,
+        fields=(_ID, *scripts.SCRIPT),
         replies={201: None},
         accepts=_BODIES,
         about="It works on the global `df`, a pandas DataFrame, such as `df = df.head(10)`.",
@@ -145,8 +159,9 @@ ROUTES = (
         f"{_SOURCE}/job",
         "Run scripts",
         scripts.started,
-        fields=(scripts.STEPS,),
+        fields=(_ID, scripts.STEPS),
         replies={201: JOB},
+        is_repeatable=True,
         accepts=_BODIES,
     ),
     *_job_routes("/api/v1/job/{id:int}"),
@@ -181,7 +196,7 @@ DIALECT = Dialect(
     routes=ROUTES,
     operations=Operations(Path(__file__).parent),
     roots=("/api/v1/projects/", "/api/v1/datasources", "/api/v1/job", "/api/v1/auth/"),
-    failure=failures.reply_of,
-    failures=failures.FAILURES,
+    failure=failures.reply,
+    failures=failures.SCHEMAS,
     reads_texts=True,
 )

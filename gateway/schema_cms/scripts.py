@@ -88,7 +88,7 @@ def _listed(_call: Call, data: Data) -> Reply:
     return Reply(body=[{"key": own_key(each["key"]), "body": each["body"]} for each in scripts])
 
 
-listed = one("Scripts", lambda call: {"id": call.params["id"]}, _listed)
+listed = one("Scripts", lambda call: {"id": call.values["id"]}, _listed)
 
 
 @several("UploadScript")
@@ -97,7 +97,7 @@ async def uploaded(call: Call) -> Reply:
     file = call.values["script"]
     check_file(file, "script", "py")
     key = call.values.get("name", "").strip() or file.filename
-    await call.run("UploadScript", {"id": call.params["id"], "key": key, "file": file})
+    await call.run("UploadScript", {"id": call.values["id"], "key": key, "file": file})
     return Reply(201)
 
 
@@ -159,7 +159,7 @@ def _shown(call: Call, data: Data) -> Reply:
     return Reply(body=job(call, _script_job(data)))
 
 
-shown = one("Job", lambda call: {"id": call.params["id"]}, _shown)
+shown = one("Job", lambda call: {"id": call.values["id"]}, _shown)
 
 
 def _previewed(_call: Call, data: Data) -> Reply:
@@ -169,13 +169,13 @@ def _previewed(_call: Call, data: Data) -> Reply:
     return Reply(body=preview(snapshot["tables"][0]))
 
 
-previewed = one("JobPreview", lambda call: {"id": call.params["id"]}, _previewed)
+previewed = one("JobPreview", lambda call: {"id": call.values["id"]}, _previewed)
 
 
 @several("JobResult", "PresignResult")
 async def result(call: Call) -> Reply:
     """The way to what a job made, as a CSV file."""
-    made = _script_job(await call.run("JobResult", {"id": call.params["id"]}))
+    made = _script_job(await call.run("JobResult", {"id": call.values["id"]}))
     if made["snapshot"] is None or made["dataSource"] is None:
         raise Failure("NOT_FOUND", "The job has no result.")
     ids = {"id": made["dataSource"]["id"], "snapshot": made["snapshot"]["id"]}

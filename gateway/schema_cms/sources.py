@@ -12,7 +12,6 @@ from gateway.call import Call
 from gateway.dialect import Data, Reply, one, several
 from gateway.failures import Failure, Problem, invalid
 from gateway.fields import Field
-from gateway.schema_cms import failures
 from gateway.schema_cms.pages import page
 from gateway.schema_cms.previews import preview
 from gateway.schema_cms.replies import item
@@ -45,14 +44,14 @@ async def listed(call: Call) -> Reply:
 @several("ProjectDataSources")
 async def listed_of_project(call: Call) -> Reply:
     """A project's data sources."""
-    return await page(call, "ProjectDataSources", {"project": call.params["id"]})
+    return await page(call, "ProjectDataSources", {"project": call.values["id"]})
 
 
 def _one(call: Call, data: Data) -> Reply:
     return Reply(body=item(call, there(data)))
 
 
-shown = one("DataSource", lambda call: {"id": call.params["id"]}, _one)
+shown = one("DataSource", lambda call: {"id": call.values["id"]}, _one)
 
 
 @several("UploadFile", "ConnectDataSource", "DataSourceState", "DataSource")
@@ -83,7 +82,7 @@ async def created(call: Call) -> Reply:
 @several("DataSourceState", "UploadFile", "UpdateDataSource", "DataSource")
 async def changed(call: Call) -> Reply:
     """A data source with another name or another file; a new file is synced, or the wait was over."""
-    source = there(await call.run("DataSourceState", {"id": call.params["id"]}))
+    source = there(await call.run("DataSourceState", {"id": call.values["id"]}))
     _check(call, own_type=source["type"].lower())
     name, connection = _name(call), None
     if "file" in call.values:
@@ -99,7 +98,7 @@ async def changed(call: Call) -> Reply:
 @several("DataSourceState", "RemoveDataSource")
 async def removed(call: Call) -> Reply:
     """Nothing: the data source is gone."""
-    source = there(await call.run("DataSourceState", {"id": call.params["id"]}))
+    source = there(await call.run("DataSourceState", {"id": call.values["id"]}))
     await call.run("RemoveDataSource", {"project": source["project"]["id"], "id": source["id"]})
     return Reply(204)
 
@@ -107,7 +106,7 @@ async def removed(call: Call) -> Reply:
 @several("SyncDataSource", "JobState", "DataSourceTables", "Preview", "DataSource")
 async def processed(call: Call) -> Reply:
     """The preview after a sync; 422 where that failed, and 202 where the wait was over before it."""
-    identity = {"id": call.params["id"]}
+    identity = {"id": call.values["id"]}
     try:
         key = call.idempotency_key("process")
         synced = await call.run("SyncDataSource", {**identity, "idempotencyKey": key})
@@ -144,7 +143,7 @@ def _to_file(_call: Call, data: Data) -> Reply:
     return Reply(302, headers={"location": data["presignDataSource"]["url"]})
 
 
-file = one("PresignFile", lambda call: {"id": call.params["id"]}, _to_file)
+file = one("PresignFile", lambda call: {"id": call.values["id"]}, _to_file)
 
 
 def there(data: Data) -> Data:
@@ -157,7 +156,7 @@ def there(data: Data) -> Data:
 
 async def table_of(call: Call) -> tuple[Data, str | None, str | None]:
     """The data source of a request, name and schema of its first table: the one that this API knows of."""
-    source = there(await call.run("DataSourceTables", {"id": call.params["id"]}))
+    source = there(await call.run("DataSourceTables", {"id": call.values["id"]}))
     tables = source["tables"]
     return (source, tables[0]["name"], tables[0]["schema"]) if tables else (source, None, None)
 
@@ -172,7 +171,7 @@ def check_file(file: UploadFile, field: str, extension: str) -> None:
     elif file.size == 0:
         message = "The submitted file is empty."
     elif found != extension:
-        message = failures.EXTENSIONS_REFUSED.format(found, extension)
+        message = f"File extension '{found}' is not allowed. Allowed extensions are: '{extension}'."
     else:
         return
     raise invalid(Problem(field, "other", message))
@@ -191,7 +190,7 @@ def _check(call: Call, own_type: str) -> None:
     if given is not None:
         check_file(given, "file", "csv")
     elif wanted != own_type:
-        raise invalid(Problem("file", "required", ""))
+        raise invalid(Problem("file", "required", "`file` is missing.", wanted="file"))
 
 
 def _name(call: Call) -> str | None:

@@ -10,13 +10,12 @@ from gateway.dialect import Reply
 from gateway.failures import (
     INVALID_FIELDS,
     MALFORMED_BODY,
-    NO_ROUTE,
     NOT_SERVED,
     Failure,
-    Problem,
     status_of,
 )
-from gateway.schemas import Schema
+from gateway.rest_framework import DETAIL, Errors, detail, errors, no_such_key
+from gateway.schemas import TEXT, Schema, list_of, object_of
 from gateway.ufdl.specs import UNPARSABLE
 
 NO_ACCOUNT = "NO_ACCOUNT"  # a login with a wrong name or a wrong password
@@ -31,45 +30,25 @@ _STATUS = {
     NO_ACCOUNT: 401,
     NOT_SERVED: 405,
 }
-_FORBIDDEN = "You do not have permission to perform this action."
+_KEYS = ("team",)
 _FIELDS = {"input.name": "name", "input.teamId": "team"}
 
-_DETAIL: Schema = {
-    "type": "object",
-    "properties": {"detail": {"type": "string"}},
-    "required": ["detail"],
-    "additionalProperties": False,
-}
 _FIELD_ERRORS: Schema = {
     "type": "object",
     "minProperties": 1,
-    "additionalProperties": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    "additionalProperties": list_of(TEXT) | {"minItems": 1},
 }
-_TOKEN_ERROR: Schema = {
-    "type": "object",
-    "properties": {
-        "detail": {"type": "string"},
-        "code": {"const": "token_not_valid"},
-        "messages": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "token_class": {"type": "string"},
-                    "token_type": {"enum": ["access", "refresh"]},
-                    "message": {"type": "string"},
-                },
-                "required": ["token_class", "token_type", "message"],
-            },
-        },
-    },
-    "required": ["detail", "code", "messages"],
-    "additionalProperties": False,
-}
+_TOKEN_ERROR = object_of(
+    detail=TEXT,
+    code={"const": "token_not_valid"},
+    messages=list_of(
+        object_of(token_class=TEXT, token_type={"enum": ["access", "refresh"]}, message=TEXT)
+    ),
+)
 SCHEMAS: Mapping[str, Schema] = {
-    "400": {"anyOf": [_DETAIL, _FIELD_ERRORS]},
-    "401": {"anyOf": [_DETAIL, _TOKEN_ERROR]},
-    "default": _DETAIL,
+    "400": {"anyOf": [DETAIL, _FIELD_ERRORS]},
+    "401": {"anyOf": [DETAIL, _TOKEN_ERROR]},
+    "default": DETAIL,
 }
 
 
@@ -110,60 +89,25 @@ def _body(failure: Failure, call: Call | None) -> dict[str, Any]:
 
 
 def _detail(failure: Failure, call: Call | None) -> str:
-    fixed = {
-        "UNAUTHENTICATED": "Authentication credentials were not provided.",
-        "FORBIDDEN": _FORBIDDEN,
-        "NOT_FOUND": "Not found.",
-        NO_ROUTE: "Not found.",
-    }
-    if failure.code in fixed:
-        return fixed[failure.code]
-    message, hint = failure.message, failure.hint
     if failure.code == "CONFLICT" and failure.field == "input.name":
-        hint = "Choose another name."
-    if failure.code == MALFORMED_BODY:
-        message = f"JSON parse error - {message}"
+        return f"{failure.message} Choose another name."
     reads_itself = call is not None and call.route.body is not None
     if failure.code == UNPARSABLE or (failure.code == MALFORMED_BODY and reads_itself):
-        message = f"Unable to parse JSON: {message}"
-    return " ".join(filter(None, (message, hint)))
+        return f"Unable to parse JSON: {detail(failure)}"
+    return detail(failure)
 
 
-def _named(failure: Failure, call: Call) -> dict[str, Any] | None:
+def _named(failure: Failure, call: Call) -> Errors | None:
     """The mistakes of fields by their names; None where no field is to blame."""
     if failure.code == INVALID_FIELDS:
-        found: dict[str, list[str]] = {}
-        for problem in failure.problems:
-            name = problem.field.partition(".")[0] or "non_field_errors"
-            found.setdefault(name, []).append(_text(problem))
-        return found
+        return errors(failure.problems, _KEYS)
     name = _FIELDS.get(failure.field or "", "")
     if failure.code not in {"INVALID_INPUT", "NOT_FOUND"} or not _is_in_body(name, call):
         return None
     if failure.code == "INVALID_INPUT":
         return {name: [failure.message]}
-    return {name: [f'Invalid pk "{call.values.get(name)}" - object does not exist.']}
+    return {name: [no_such_key(call.values.get(name))]}
 
 
 def _is_in_body(name: str, call: Call) -> bool:
     return any(each.name == name and each.place == "body" for each in call.route.fields)
-
-
-def _text(problem: Problem) -> str:
-    wanted, given = problem.wanted, problem.given
-    if problem.rule == "type" and problem.field == "team":
-        return f"Incorrect type. Expected pk value, received {type(given).__name__}."
-    kinds = {
-        "string": "Not a valid string.",
-        "integer": "A valid integer is required.",
-        "boolean": "Must be a valid boolean.",
-    }
-    texts = {
-        "required": "This field is required.",
-        "null": "This field may not be null.",
-        "blank": "This field may not be blank.",
-        "type": kinds.get(str(wanted), problem.message),
-        "choices": f'"{given}" is not a valid choice.',
-        "chars_max": f"Ensure this field has no more than {wanted} characters.",
-    }
-    return texts.get(problem.rule, problem.message)

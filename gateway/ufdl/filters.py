@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.ufdl.keys import KEY_MAX
+from gateway.fields import KEY_MAX
 from gateway.ufdl.paths import PATHS, nested
 from gateway.ufdl.specs import Condition, Expression, Group, Sorting, Spec, Value, unparsable
 

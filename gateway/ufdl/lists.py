@@ -1,27 +1,28 @@
-"""Whole lists, which GraphQL gives in pages."""
+"""Whole lists: this API has no pages."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from gateway.call import Call
-from gateway.dialect import Data
+from gateway.dialect import Data, Variables
 from gateway.failures import Failure
+from gateway.lists import whole
 
-PAGES_MAX = 500  # of one list; a page has 200
+ROWS_MAX = 100_000  # of one list
 
 
 async def gather(
-    call: Call, operation: str, root: str, variables: Mapping[str, Any] | None = None
+    call: Call, operation: str, root: str, variables: Variables | None = None
 ) -> list[Data]:
     """All nodes of the connection `root` of an operation that takes `after`; raises Failure for too many."""
+
+    async def ask(place: Variables) -> Data:
+        connection: Data = (await call.run(operation, {**(variables or {}), **place}))[root]
+        return connection
+
     rows: list[Data] = []
-    after = None
-    for _ in range(PAGES_MAX):
-        page = (await call.run(operation, {**(variables or {}), "after": after}))[root]
-        rows += page["nodes"]
-        if not page["pageInfo"]["hasNextPage"]:
-            return rows
-        after = page["pageInfo"]["endCursor"]
-    raise Failure("INVALID_INPUT", "More match than one list gives.", hint="Filter by more.")
+    async for row in whole(ask):
+        if len(rows) == ROWS_MAX:
+            message = "More match than one list gives."
+            raise Failure("INVALID_INPUT", message, hint="Filter by more.")
+        rows.append(row)
+    return rows

@@ -7,14 +7,15 @@ from typing import Any
 from gateway.call import Call
 from gateway.dialect import EMPTY, Data, Reply, Route, Variables, one, several
 from gateway.failures import Failure
-from gateway.fields import Field
+from gateway.fields import Field, key
+from gateway.schemas import list_of
 from gateway.ufdl import filters, replies, specs
-from gateway.ufdl.keys import key_of
 from gateway.ufdl.lists import gather
 from gateway.ufdl.spellings import creating, listing
 from gateway.ufdl.staff import require_staff
 
 _PATH = "/v1/projects/{pk:int}"
+_PK = key("pk", "The project's key.")
 _NAME = Field("name", "string", "What people call it.", blank=False, chars_max=200, required=True)
 _TEAM = Field("team", "integer", "The key of the team that owns it.", required=True)
 _OPTIONAL = (
@@ -47,14 +48,14 @@ def _created(_call: Call, data: Data) -> Reply:
 
 @several("RetrieveProject")
 async def _retrieve(call: Call) -> Reply:
-    rows = (await call.run("RetrieveProject", {"pk": key_of(call)}))["projects"]["nodes"]
+    rows = (await call.run("RetrieveProject", {"pk": call.values["pk"]}))["projects"]["nodes"]
     if not rows:
         raise Failure("NOT_FOUND", "There is no such project.")
     return Reply(200, replies.project(rows[0]))
 
 
 def _changes(call: Call) -> Variables:
-    given: dict[str, Any] = {"id": str(key_of(call)), "uniqueName": True}
+    given: dict[str, Any] = {"id": str(call.values["pk"]), "uniqueName": True}
     if "name" in call.values:
         given["name"] = call.values["name"]
     if "team" in call.values:
@@ -67,7 +68,7 @@ def _updated(_call: Call, data: Data) -> Reply:
 
 
 def _id(call: Call) -> Variables:
-    return {"id": str(key_of(call))}
+    return {"id": str(call.values["pk"])}
 
 
 def _destroyed(_call: Call, _data: Data) -> Reply:
@@ -98,7 +99,7 @@ ROUTES = (
             "The projects of your teams that match a filter spec",
             _list,
             body=specs.SCHEMA,
-            replies={200: replies.array(replies.PROJECT)},
+            replies={200: list_of(replies.PROJECT)},
             about="Without a body it gives all active ones, by key. Nothing in a filter spec is ignored: what it may "
             "not have is refused.",
         )
@@ -112,18 +113,19 @@ ROUTES = (
             one("CreateProject", _new, _created),
             fields=(_NAME, _TEAM),
             replies={201: replies.PROJECT},
+            is_repeatable=True,
             accepts=("json", "form"),
             about="Its name has to be unique among the active projects of the team.",
         )
         for path in creating("projects")
     ),
-    Route("GET", _PATH, "A project, also a deleted one", _retrieve, replies=_ONE),
+    Route("GET", _PATH, "A project, also a deleted one", _retrieve, fields=(_PK,), replies=_ONE),
     Route(
         "PUT",
         _PATH,
         "Change name and team of a project",
         one("UpdateProject", _changes, _updated),
-        fields=(_NAME, _TEAM),
+        fields=(_PK, _NAME, _TEAM),
         replies=_ONE,
         accepts=("json", "form"),
         about="Moving it to another team takes permission A in the team that it leaves.",
@@ -133,7 +135,7 @@ ROUTES = (
         _PATH,
         "Change name or team of a project",
         one("UpdateProject", _changes, _updated),
-        fields=_OPTIONAL,
+        fields=(_PK, *_OPTIONAL),
         replies=_ONE,
         accepts=("json", "form"),
         about="Moving it to another team takes permission A in the team that it leaves.",
@@ -143,6 +145,7 @@ ROUTES = (
         _PATH,
         "Delete a project so that it can be reinstated",
         one("DestroyProject", _id, _destroyed),
+        fields=(_PK,),
         replies={204: None},
     ),
     Route(
@@ -150,6 +153,7 @@ ROUTES = (
         f"{_PATH}/hard",
         "Remove a project for good: staff only",
         _hard_delete,
+        fields=(_PK,),
         replies=_ONE,
     ),
     Route(
@@ -157,6 +161,7 @@ ROUTES = (
         f"{_PATH}/reinstate",
         "Bring a deleted project back: staff only",
         _reinstate,
+        fields=(_PK,),
         replies=_ONE,
     ),
 )

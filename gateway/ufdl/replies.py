@@ -6,83 +6,58 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.dialect import Data
-from gateway.schemas import Schema
+from gateway.schemas import FLAG, KEY, NULL, TEXT, Schema, list_of, object_of, or_null
 
 LEVELS: Mapping[str, str] = {"READ": "R", "EXECUTE": "X", "WRITE": "W", "ADMIN": "A"}
 ROLES: Mapping[str, str] = {level: role for role, level in LEVELS.items()}
 
-_KEY = {"type": "integer", "minimum": 1}
-_KEY_OR_NULL = {"type": ["integer", "null"], "minimum": 1}
 _TIME = {
     "type": "string",
     "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}\+00:00$",
     "examples": ["2026-11-21T13:28:56.123000+00:00"],
 }
-_TIME_OR_NULL = _TIME | {"type": ["string", "null"]}
+_KEY_OR_NULL = or_null(KEY)
 
-
-def _object(properties: Mapping[str, Schema]) -> Schema:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def array(items: Schema) -> Schema:
-    """The schema of a bare array."""
-    return {"type": "array", "items": items}
-
-
-PROJECT = _object(
-    {
-        "pk": _KEY,
-        "name": {"type": "string"},
-        "team": _KEY,
-        "creator": _KEY_OR_NULL,
-        "creation_time": _TIME,
-        "deletion_time": _TIME_OR_NULL,
-    }
+PROJECT = object_of(
+    pk=KEY,
+    name=TEXT,
+    team=KEY,
+    creator=_KEY_OR_NULL,
+    creation_time=_TIME,
+    deletion_time=or_null(_TIME),
 )
-TEAM = _object(
-    {
-        "pk": _KEY,
-        "name": {"type": "string"},
-        "members": array(_object({"pk": _KEY, "username": {"type": "string"}})),
-        "creator": _KEY_OR_NULL,
-        "creation_time": _TIME,
-        "deletion_time": {"type": "null"},
-    }
+TEAM = object_of(
+    pk=KEY,
+    name=TEXT,
+    members=list_of(object_of(pk=KEY, username=TEXT)),
+    creator=_KEY_OR_NULL,
+    creation_time=_TIME,
+    deletion_time=NULL,
 )
 PERMISSIONS: Schema = {"type": "string", "enum": list(ROLES)}
-MEMBERSHIP = _object(
-    {
-        "user": _KEY,
-        "team": _KEY,
-        "permissions": PERMISSIONS,
-        "creator": {"type": "null"},
-        "creation_time": _TIME,
-        "deletion_time": {"type": "null"},
-    }
+MEMBERSHIP = object_of(
+    user=KEY,
+    team=KEY,
+    permissions=PERMISSIONS,
+    creator=NULL,
+    creation_time=_TIME,
+    deletion_time=NULL,
 )
-USER = _object(
-    {
-        "pk": _KEY,
-        "username": {"type": "string"},
-        "first_name": {"const": ""},
-        "last_name": {"const": ""},
-        "email": {"type": "string"},
-        "is_active": {"const": True},
-        "is_staff": {"type": "boolean"},
-        "is_superuser": {"type": "boolean"},
-        "last_login": {"type": "null"},
-        "date_joined": _TIME,
-    }
+USER = object_of(
+    pk=KEY,
+    username=TEXT,
+    first_name={"const": ""},
+    last_name={"const": ""},
+    email=TEXT,
+    is_active={"const": True},
+    is_staff=FLAG,
+    is_superuser=FLAG,
+    last_login=NULL,
+    date_joined=_TIME,
 )
-TOKENS = _object({"refresh": {"type": "string"}, "access": {"type": "string"}})
-ACCESS = _object({"access": {"type": "string"}})
-NOTHING: Schema = {"type": "object", "maxProperties": 0}
+TOKENS = object_of(refresh=TEXT, access=TEXT)
+ACCESS = object_of(access=TEXT)
+NOTHING = object_of()
 
 
 def time(stamp: str | None) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from gateway import fields
 from gateway.failures import Failure
 from gateway.fields import Field, object_schema
+from gateway.schemas import Schema, or_null
 from gateway.ufdl.paths import PATHS
 
 UNPARSABLE = "UNPARSABLE"  # the code of the failure of a body that is no filter spec
@@ -215,48 +216,42 @@ def _refuse_unknown(name: str, place: str, names: list[str]) -> NoReturn:
     raise unparsable(place, f"`{name[:50]}` is not known here; there are {', '.join(names)}.")
 
 
-def schema_of(declared: tuple[Field, ...], kinds: tuple[str, ...] = ()) -> dict[str, Any]:
+def schema_of(declared: tuple[Field, ...], kinds: tuple[str, ...] = ()) -> Schema:
     """The JSON Schema of what `read` takes; `kinds` are what its `type` may be."""
-    schema = object_schema(declared) | {"additionalProperties": False}
-    properties = dict(schema["properties"])
+    schema = object_schema((_TYPE, *declared) if kinds else declared)
+    properties = schema["properties"]
     if kinds:
-        properties["type"] = {"enum": list(kinds)}
-        schema["required"] = ["type", *schema.get("required", ())]
+        properties["type"]["enum"] = list(kinds)
     if "value" in properties:
-        properties["value"] = {"type": ["string", "number", "boolean"]}
+        properties["value"]["type"] = ["string", "number", "boolean"]
     if "sub_string" in properties:
-        properties["sub_string"] = properties["sub_string"] | {"minLength": 1}
-    return schema | {"properties": properties}
+        properties["sub_string"]["minLength"] = 1
+    return schema | {"additionalProperties": False}
 
 
-def _grouped(kind: str, items: list[dict[str, Any]]) -> dict[str, Any]:
+def _grouped(kind: str, items: list[Schema]) -> Schema:
     schema = schema_of(_GROUP, (kind,))
-    parts = {"type": "array", "minItems": PARTS_MIN, "items": {"anyOf": items}}
-    schema["properties"]["sub_expressions"] = parts
+    schema["properties"]["sub_expressions"] |= {"minItems": PARTS_MIN, "items": {"anyOf": items}}
     return schema
 
 
-def _spec_schema() -> dict[str, Any]:
+def _spec_schema() -> Schema:
     tests = [schema_of(_CONDITIONS[kind], (kind,)) for kind in ("exact", "contains", "compare")]
     tests.append(schema_of(_NULL, ("isnull", "is_null")))
     all_of = _grouped("and", tests)
     any_of = _grouped("or", [all_of, *tests])
     schema = schema_of(_SPEC)
-    schema["properties"]["expressions"] = {
-        "type": "array",
-        "items": {"anyOf": [any_of, all_of, *tests]},
-    }
-    schema["properties"]["order_by"] = {"type": "array", "items": schema_of(_SORTING)}
-    return schema | {"type": ["object", "null"], "examples": [_EXAMPLE]}
+    schema["properties"]["expressions"]["items"] = {"anyOf": [any_of, all_of, *tests]}
+    schema["properties"]["order_by"]["items"] = schema_of(_SORTING)
+    return or_null(schema) | {"examples": [_EXAMPLE]}
+
+
+def _plain_schema() -> Schema:
+    schema = schema_of(_SPEC)
+    for name in ("expressions", "order_by"):
+        schema["properties"][name]["maxItems"] = 0
+    return or_null(schema)
 
 
 SCHEMA = _spec_schema()  # JSON Schema of a filter spec
-PLAIN_SCHEMA: dict[str, Any] = {  # of one that `check_plain` lets pass
-    "type": ["object", "null"],
-    "properties": {
-        "expressions": {"type": "array", "maxItems": 0},
-        "order_by": {"type": "array", "maxItems": 0},
-        "include_inactive": {"type": "boolean"},
-    },
-    "additionalProperties": False,
-}
+PLAIN_SCHEMA = _plain_schema()  # of one that `check_plain` lets pass

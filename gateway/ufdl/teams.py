@@ -5,15 +5,17 @@ from __future__ import annotations
 from gateway.call import Call
 from gateway.dialect import Data, Reply, Route, Variables, one, several
 from gateway.failures import NOT_SERVED, Failure
-from gateway.fields import Field
+from gateway.fields import Field, key
+from gateway.schemas import list_of
 from gateway.ufdl import replies, specs
 from gateway.ufdl.failures import BAD_NAME
-from gateway.ufdl.keys import key_of
 from gateway.ufdl.lists import gather
 from gateway.ufdl.spellings import creating, listing
 from gateway.ufdl.staff import require_staff
 
 _PATH = "/v1/teams/{pk:int}"
+_PK = key("pk", "The team's key.")
+_USERNAME = Field("username", "string", "The user's name.", place="path")
 _NAME = Field("name", "string", "What people call it.", blank=False, chars_max=200, required=True)
 _NEW_NAME = Field("name", "string", "Its new name.", blank=False, chars_max=200)
 _MEMBERSHIP = (
@@ -47,7 +49,7 @@ async def _create(call: Call) -> Reply:
 
 
 def _id(call: Call) -> Variables:
-    return {"id": str(key_of(call))}
+    return {"id": str(call.values["pk"])}
 
 
 def _found(_call: Call, data: Data) -> Reply:
@@ -103,7 +105,7 @@ async def _set_member(call: Call) -> Reply:
     if before["member"] is None and method != "add":
         raise _bad_name(username, "This user is not a member of the team.")
     role = None if method == "remove" else replies.ROLES[given["permissions"]]
-    change = {"teamId": str(key_of(call)), "username": username, "role": role}
+    change = {"teamId": str(call.values["pk"]), "username": username, "role": role}
     try:
         data = await call.run("SetMember", {"input": change, "username": username})
     except Failure as failure:
@@ -115,7 +117,7 @@ async def _set_member(call: Call) -> Reply:
 
 @several("RetrieveMember")
 async def _permissions(call: Call) -> Reply:
-    username = call.params["username"]
+    username = call.values["username"]
     team = await _member(call, username)
     if team["member"] is None:
         raise _bad_name(username, "This user is not a current member of the team.")
@@ -130,7 +132,7 @@ ROUTES = (
             "The teams that you are in; for staff, every team",
             _list,
             body=specs.PLAIN_SCHEMA,
-            replies={200: replies.array(replies.TEAM)},
+            replies={200: list_of(replies.TEAM)},
             about="A filter spec may be given, but not with expressions or an order.",
         )
         for method, path in listing("teams")
@@ -143,6 +145,7 @@ ROUTES = (
             _create,
             fields=(_NAME,),
             replies={201: replies.TEAM},
+            is_repeatable=True,
             accepts=("json", "form"),
             about="Whoever makes it is a member with permission A.",
         )
@@ -153,6 +156,7 @@ ROUTES = (
         _PATH,
         "A team with its members",
         one("RetrieveTeam", _id, _found),
+        fields=(_PK,),
         replies={200: replies.TEAM},
     ),
     Route(
@@ -160,7 +164,7 @@ ROUTES = (
         _PATH,
         "Rename a team",
         _update,
-        fields=(_NAME,),
+        fields=(_PK, _NAME),
         replies={200: replies.TEAM},
         accepts=("json", "form"),
         about="Takes permission A in it.",
@@ -170,13 +174,13 @@ ROUTES = (
         _PATH,
         "Rename a team",
         _update,
-        fields=(_NEW_NAME,),
+        fields=(_PK, _NEW_NAME),
         replies={200: replies.TEAM},
         accepts=("json", "form"),
         about="Takes permission A in it.",
     ),
     *(
-        Route("DELETE", path, "Teams are not deleted here", _keep, replies={})
+        Route("DELETE", path, "Teams are not deleted here", _keep, fields=(_PK,), replies={})
         for path in (_PATH, f"{_PATH}/hard", f"{_PATH}/reinstate")
     ),
     Route(
@@ -184,6 +188,7 @@ ROUTES = (
         f"{_PATH}/memberships",
         "Add a user to a team, take one out, or change what one may do",
         _set_member,
+        fields=(_PK,),
         body=specs.schema_of(_MEMBERSHIP) | {"examples": [_EXAMPLE]},
         replies={200: replies.MEMBERSHIP},
         about="Answers the membership as it is now; one that is removed, as it was. Takes permission A in the team.",
@@ -193,6 +198,7 @@ ROUTES = (
         f"{_PATH}/permissions/{{username}}",
         "What a member of a team may do",
         _permissions,
+        fields=(_PK, _USERNAME),
         replies={200: replies.PERMISSIONS},
     ),
 )

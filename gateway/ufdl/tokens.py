@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from gateway.call import Call
-from gateway.dialect import Reply, Route, several
+from gateway.dialect import Data, Reply, Route, several
 from gateway.failures import Failure
 from gateway.fields import Field
+from gateway.logins import attempt
 from gateway.ufdl import replies
 from gateway.ufdl.failures import NO_ACCOUNT, token_failure
-
-_SENDABLE = re.compile(r"[!-~]{1,8192}")
-_REFUSALS = {"UNAUTHENTICATED", "FORBIDDEN", "INVALID_INPUT"}
 
 
 def _field(name: str, about: str) -> Field:
@@ -21,50 +17,30 @@ def _field(name: str, about: str) -> Field:
 
 @several("ObtainTokens")
 async def _obtain(call: Call) -> Reply:
-    wrong = Failure(NO_ACCOUNT, "No active account found with the given credentials")
-    password = call.values["password"]
-    if not _SENDABLE.fullmatch(password):
-        raise wrong
-    try:
-        data = await call.run("ObtainTokens", {}, credential=password)
-    except Failure as failure:
-        raise (wrong if failure.code in _REFUSALS else failure) from None
-    session = data["createSession"]
-    if session["user"]["username"] != call.values["username"]:
-        raise wrong
+    made = await attempt(call, "ObtainTokens", {}, token=call.values["password"])
+    session = None if made is None else made["createSession"]
+    if session is None or session["user"]["username"] != call.values["username"]:
+        raise Failure(NO_ACCOUNT, "No active account found with the given credentials")
     return Reply(200, {"refresh": session["refreshToken"], "access": session["accessToken"]})
 
 
 @several("RefreshToken")
 async def _refresh(call: Call) -> Reply:
-    call.credential = None  # an expired access token beside it is no reason to refuse
-    try:
-        data = await call.run("RefreshToken", {"refreshToken": call.values["refresh"]})
-    except Failure as failure:
-        if failure.code not in _REFUSALS:
-            raise
+    made = await _refreshed(call, call.values["refresh"])
+    if made is None:
         return token_failure("refresh")
-    return Reply(200, {"access": data["refreshSession"]["accessToken"]})
+    return Reply(200, {"access": made["refreshSession"]["accessToken"]})
 
 
 @several("VerifyAccess", "RefreshToken")
 async def _verify(call: Call) -> Reply:
     token = call.values["token"]
-    call.credential = None
-    if not _SENDABLE.fullmatch(token):
-        return token_failure("access")
-    try:
-        await call.run("VerifyAccess", {}, credential=token)
-    except Failure as failure:
-        if failure.code != "UNAUTHENTICATED":
-            raise
-        try:
-            await call.run("RefreshToken", {"refreshToken": token})
-        except Failure as second:
-            if second.code not in _REFUSALS:
-                raise
-            return token_failure("access")
-    return Reply(200, {})
+    is_good = await attempt(call, "VerifyAccess", {}, token=token) or await _refreshed(call, token)
+    return Reply(200, {}) if is_good else token_failure("access")
+
+
+async def _refreshed(call: Call, token: str) -> Data | None:
+    return await attempt(call, "RefreshToken", {"refreshToken": token})
 
 
 ROUTES = (

@@ -8,7 +8,7 @@ from gateway.call import Call
 from gateway.dialect import Data, Dialect, Reply, Route, one, several
 from gateway.documents import Operations
 from gateway.failures import Failure, status_of
-from gateway.fields import Field
+from gateway.fields import Field, key
 
 ERROR = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
 
@@ -70,7 +70,13 @@ SAMPLE = Dialect(
         ),
         Route("POST", "/sample/size", "How long a list is", _size, body={"type": "array"}),
         Route("GET", "/sample/link", "A link to you", _link),
-        Route("GET", "/sample/number/{pk:int}", "Nothing", one("Viewer", lambda _: {}, _viewer)),
+        Route(
+            "GET",
+            "/sample/number/{pk:int}",
+            "Nothing",
+            one("Viewer", lambda _: {}, _viewer),
+            fields=(key("pk", "A number."),),
+        ),
     ),
     operations=Operations(Path(__file__).parent),
     roots=("/sample/",),
