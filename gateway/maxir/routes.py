@@ -14,77 +14,12 @@ from gateway.dialect import Dialect, Reply, Route
 from gateway.documents import Operations
 from gateway.failures import NOT_SERVED, Failure
 from gateway.fields import Field
-from gateway.maxir import datasets, failures, files, pages, replies, sources
+from gateway.maxir import datasets, failures, fields, files, pages, replies, sources
 from gateway.maxir.callers import ANYWHERE, IN_QUERY, asking, known
-from gateway.maxir.names import EXTENSIONS
 
 logger = logging.getLogger("headwater.gateway.maxir")
 
 TRACE_CHARS_MAX = 128
-_INT_MAX = 2**31 - 1
-_BYTES_MAX = 2**53 - 1
-_DATASET = Field("id", "string", "The dataset.", place="path")
-_SESSION = Field("id", "string", "A session.", place="path")
-_PLACE = (
-    Field("dataset_id", "string", "The dataset.", place="path"),
-    Field("datasource_id", "string", "The data source, which has to be in it.", place="path"),
-)
-_STATUS = Field(
-    "status",
-    "string",
-    "Only these: a comma list of `synched`, `synching` and `invalid`; all when left out.",
-    place="query",
-    example="synched,synching",
-)
-_FILE = (
-    Field(
-        "name",
-        "string",
-        f"What to call it, with an extension: {', '.join(EXTENSIONS)}. Cut after 128 characters.",
-        required=True,
-        blank=False,
-        example="test.csv",
-    ),
-    Field("type", "string", "FILE.", required=True, choices=("FILE",), example="FILE"),
-    Field(
-        "url",
-        "string",
-        "Where the file is; its `name` says what it is. Either this or `file_object_key`.",
-        nullable=True,
-        example="https://data.example.com/test.csv",
-    ),
-    Field(
-        "file_object_key",
-        "string",
-        "What an upload answered. Either this or `url`.",
-        nullable=True,
-    ),
-)
-_EXPIRES_IN = Field(
-    "expires_in",
-    "integer",
-    "Seconds that the link is good for.",
-    default=600,
-    least=60,
-    most=604_800,
-)
-
-
-def _named(*, required: bool) -> Field:
-    return Field(
-        "name",
-        "string",
-        "What to call it. Cut after 128 characters.",
-        required=required,
-        nullable=not required,
-        blank=False,
-        example="Rivers",
-    )
-
-
-def _described(chars_max: int) -> Field:
-    about = "What it is about."
-    return Field("description", "string", about, nullable=True, chars_max=chars_max)
 
 
 @asking("Caller")
@@ -104,7 +39,7 @@ _DATA_SOURCES = (
         "/v2/team/datasets/{id}/datasources",
         "Create data source",
         sources.create_source,
-        fields=(_DATASET, *_FILE, *ANYWHERE),
+        fields=(fields.DATASET, *fields.FILE, *ANYWHERE),
         replies=replies.replies(replies.SOURCE),
         is_repeatable=True,
     ),
@@ -113,7 +48,7 @@ _DATA_SOURCES = (
         "/v2/team/datasets/{id}/datasources",
         "List data sources",
         sources.list_sources,
-        fields=(_DATASET, *pages.FIELDS, _STATUS, IN_QUERY),
+        fields=(fields.DATASET, *pages.FIELDS, fields.STATUS, IN_QUERY),
         replies=replies.replies(replies.SOURCES),
     ),
     Route(
@@ -121,7 +56,7 @@ _DATA_SOURCES = (
         "/v2/team/datasets/{dataset_id}/datasources/{datasource_id}",
         "Get data source",
         sources.get_source,
-        fields=(*_PLACE, IN_QUERY),
+        fields=(*fields.PLACE, IN_QUERY),
         replies=replies.replies(replies.SOURCE),
     ),
     Route(
@@ -129,7 +64,7 @@ _DATA_SOURCES = (
         "/v2/team/datasets/{dataset_id}/datasources/{datasource_id}",
         "Delete data source",
         sources.delete_source,
-        fields=(*_PLACE, *ANYWHERE),
+        fields=(*fields.PLACE, *ANYWHERE),
         replies=replies.replies(replies.NOTHING),
     ),
     Route(
@@ -137,7 +72,7 @@ _DATA_SOURCES = (
         "/v2/team/datasources",
         "Create data source without specifying a dataset",
         sources.create_source_alone,
-        fields=(*_FILE, *ANYWHERE),
+        fields=(*fields.FILE, *ANYWHERE),
         replies=replies.replies(replies.SOURCE),
         is_repeatable=True,
         about="Its dataset is made with it, and is called like it.",
@@ -147,7 +82,7 @@ _DATA_SOURCES = (
         "/v2/team/datasets/{dataset_id}/datasources/{datasource_id}/presign",
         "Presign data source",
         sources.presign_source,
-        fields=(*_PLACE, _EXPIRES_IN, *ANYWHERE),
+        fields=(*fields.PLACE, fields.EXPIRES_IN, *ANYWHERE),
         replies=replies.replies(replies.LINK),
     ),
 )
@@ -157,7 +92,7 @@ _DATASETS = (
         "/v2/team/datasets",
         "Create dataset",
         datasets.create_dataset,
-        fields=(_named(required=True), _described(128), *ANYWHERE),
+        fields=(fields.named(required=True), fields.described(128), *ANYWHERE),
         replies=replies.replies(replies.NEW),
         is_repeatable=True,
     ),
@@ -178,7 +113,7 @@ _DATASETS = (
         "/v2/team/datasets/{id}",
         "Get dataset",
         datasets.get_dataset,
-        fields=(_DATASET, IN_QUERY),
+        fields=(fields.DATASET, IN_QUERY),
         replies=replies.replies(replies.DATASET),
     ),
     Route(
@@ -186,7 +121,7 @@ _DATASETS = (
         "/v2/team/datasets/{id}",
         "Modify dataset",
         datasets.update_dataset,
-        fields=(_DATASET, _named(required=False), _described(50_000), *ANYWHERE),
+        fields=(fields.DATASET, fields.named(required=False), fields.described(50_000), *ANYWHERE),
         replies=replies.replies(replies.NOTHING),
     ),
     Route(
@@ -194,7 +129,7 @@ _DATASETS = (
         "/v2/team/datasets/{id}",
         "Delete dataset, with its data sources",
         datasets.delete_dataset,
-        fields=(_DATASET, *ANYWHERE),
+        fields=(fields.DATASET, *ANYWHERE),
         replies=replies.replies(replies.NOTHING),
     ),
     Route(
@@ -202,7 +137,7 @@ _DATASETS = (
         "/v2/team/datasets/{id}/status",
         "Get dataset status",
         datasets.dataset_status,
-        fields=(_DATASET, IN_QUERY),
+        fields=(fields.DATASET, IN_QUERY),
         replies=replies.replies(replies.STATUS),
     ),
     Route(
@@ -210,7 +145,7 @@ _DATASETS = (
         "/v2/team/datasets/{id}/overview",
         "Get dataset overview",
         datasets.dataset_overview,
-        fields=(_DATASET, IN_QUERY),
+        fields=(fields.DATASET, IN_QUERY),
         replies=replies.replies(replies.OVERVIEW),
     ),
 )
@@ -231,22 +166,7 @@ _FILES = (
         "Initiate multipart upload",
         files.begin_upload,
         fields=(
-            Field(
-                "file_name",
-                "string",
-                "Its name, with its extension.",
-                required=True,
-                example="test.csv",
-            ),
-            Field(
-                "file_size",
-                "integer",
-                "Its size in bytes.",
-                required=True,
-                least=0,
-                most=_BYTES_MAX,
-                example=1_000,
-            ),
+            *fields.BEGINNING,
             *ANYWHERE,
         ),
         replies=replies.replies(replies.UPLOAD),
@@ -259,30 +179,7 @@ _FILES = (
         "Complete multipart upload",
         files.complete_upload,
         fields=(
-            Field("file_object_key", "string", "What the beginning answered.", nullable=True),
-            Field("upload_id", "string", "What the beginning answered.", required=True),
-            Field(
-                "part_etags",
-                "array",
-                "Every part that was sent.",
-                required=True,
-                items=Field(
-                    "part",
-                    "object",
-                    "A part.",
-                    fields=(
-                        Field("number", "integer", "Its number.", least=0, most=_INT_MAX),
-                        Field("part_number", "integer", "The same.", least=0, most=_INT_MAX),
-                        Field(
-                            "etag",
-                            "string",
-                            "The header `ETag` that the PUT answered, with or without quotes.",
-                            required=True,
-                        ),
-                    ),
-                ),
-                example=[{"number": 1, "etag": "0f343b0931126a20f133d67c2b018a3b"}],
-            ),
+            *fields.COMPLETION,
             *ANYWHERE,
         ),
         replies=replies.replies(replies.UPLOADED),
@@ -295,7 +192,7 @@ _QUESTIONS = tuple(
         f"{summary} (not served)",
         _not_served,
         fields=(
-            *((_SESSION,) if "{id}" in path else ()),
+            *((fields.SESSION,) if "{id}" in path else ()),
             *((IN_QUERY,) if method == "GET" else ANYWHERE),
         ),
         replies={400: failures.FAILURE},

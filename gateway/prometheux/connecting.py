@@ -11,7 +11,8 @@ from gateway.failures import Failure, Problem, invalid, text_of
 from gateway.prometheux import choosing, connections, workspaces
 from gateway.prometheux.choosing import Found
 from gateway.prometheux.connections import Connection
-from gateway.prometheux.envelope import counted, ok, said_no, words
+from gateway.prometheux.envelope import counted, ok, said_no
+from gateway.prometheux.failures import words
 from gateway.prometheux.listing import USUAL_SCOPE
 from gateway.prometheux.replies import Object, source_row, table_row
 from gateway.prometheux.syncing import finished

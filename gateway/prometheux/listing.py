@@ -10,7 +10,8 @@ from gateway.dialect import Data, Reply, Variables, several
 from gateway.failures import Failure
 from gateway.lists import whole
 from gateway.prometheux import workspaces
-from gateway.prometheux.envelope import counted, ok, project_not_found, source_not_found
+from gateway.prometheux.envelope import counted, ok
+from gateway.prometheux.failures import project_not_found, source_not_found
 from gateway.prometheux.replies import Object, source_row, table_row
 
 REMOVED_MAX = 1_000  # that GraphQL removes at once

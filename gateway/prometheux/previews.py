@@ -8,7 +8,8 @@ from gateway.call import Call
 from gateway.dialect import Reply, several
 from gateway.failures import NOT_SERVED, Failure, Problem, invalid
 from gateway.prometheux import workspaces
-from gateway.prometheux.envelope import counted, ok, source_not_found
+from gateway.prometheux.envelope import counted, ok
+from gateway.prometheux.failures import source_not_found
 from gateway.prometheux.listing import rows
 from gateway.prometheux.replies import Object
 

@@ -12,6 +12,7 @@ from gateway.failures import NOT_SERVED, Failure
 from gateway.fields import Field
 from gateway.prometheux import (
     connecting,
+    failures,
     fields,
     files,
     listing,
@@ -21,7 +22,6 @@ from gateway.prometheux import (
     tokens,
     workspaces,
 )
-from gateway.prometheux.envelope import FAILED, failure
 
 _DATA = "/api/v1/data"
 
@@ -242,7 +242,7 @@ DIALECT = Dialect(
         "/api/v1/ontologies/",
         "/jarvispy/",
     ),
-    failure=failure,
-    failures={"default": FAILED},
+    failure=failures.reply,
+    failures={"default": failures.FAILURE},
     prefixes=("", "/jarvispy/{org}/{user}"),
 )

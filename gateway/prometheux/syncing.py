@@ -8,7 +8,8 @@ from typing import Any
 from gateway.call import Call
 from gateway.dialect import Reply, several
 from gateway.prometheux import workspaces
-from gateway.prometheux.envelope import counted, ok, project_not_found, said_no
+from gateway.prometheux.envelope import counted, ok, said_no
+from gateway.prometheux.failures import project_not_found
 from gateway.prometheux.listing import source_ids
 from gateway.prometheux.replies import Object, complaint_of, is_over, job_row, records_of, state_of
 

@@ -10,7 +10,8 @@ from gateway.dialect import Data, Reply, Variables, several
 from gateway.failures import Failure, Problem, invalid
 from gateway.lists import whole
 from gateway.projects import found_or_made
-from gateway.prometheux.envelope import counted, ok, project_not_found
+from gateway.prometheux.envelope import counted, ok
+from gateway.prometheux.failures import project_not_found
 
 UNNAMED = "workspace_id"  # what clients send literally where nobody chose a workspace
 _PREFIX = "ws_"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID, uuid5
@@ -62,6 +63,7 @@ JOB = object_of(
 )
 
 
+@lru_cache(maxsize=1_000)
 def user_uuid(public_id: str) -> str:
     """The UUID of the user with this public id: the same one always and everywhere."""
     return str(uuid5(USERS, public_id))
