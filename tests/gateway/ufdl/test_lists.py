@@ -181,13 +181,15 @@ def expected(spec: Row, rows: list[Row]) -> list[int]:
 
 def test_lists_are_what_their_filter_specs_say(server: Place, rows: list[Row]) -> None:
     client = server.rest("admin")
+    known = {row["pk"] for row in rows}  # other tests make projects, too
 
     @hypothesis.settings(max_examples=EXAMPLES)
     @hypothesis.given(spec=specs(rows))
     def ask(spec: dict[str, Any]) -> None:
         answer = client.post("/v1/projects/list", json=spec)
         assert answer.status_code == httpx.codes.OK, answer.text
-        assert [row["pk"] for row in answer.json()] == expected(spec, rows)
+        served = [row["pk"] for row in answer.json() if row["pk"] in known]
+        assert served == expected(spec, rows)
 
     ask()
 
