@@ -27,13 +27,17 @@ $(VENV)/bin/python:
 
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
 	@echo 'Installing the locked dependencies (once; about a minute) …'
-	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-compile --require-hashes -r requirements.lock
 	$(PIP) install --no-deps --no-build-isolation -e .
+	@$(COMPILE)
 	@touch $@
+# On all processors, where pip takes one; some packages bring files that are no Python of this version.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	@echo 'Installing what the tests need …'
-	$(PIP) install --require-hashes -r requirements-dev.lock
+	$(PIP) install --no-compile --require-hashes -r requirements-dev.lock
+	@$(COMPILE)
 	@touch $@
 
 lint: setup-dev  ## style, import contracts, spelling, dependencies
@@ -48,7 +52,8 @@ format: setup-dev  ## rewrite the code to the house style
 	$(BIN)/ruff format .
 
 types: setup-dev  ## mypy, strict, tests included
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers $(TYPES_AT_ONCE)
+TYPES_AT_ONCE := $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count(), 4))')
 
 test: setup-dev  ## all tests; those of a service that is not there are skipped with a reason
 	$(BIN)/pytest -n $(TESTS_AT_ONCE) --dist worksteal
