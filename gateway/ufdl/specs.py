@@ -140,11 +140,32 @@ def parse(body: Any) -> Spec:
     )
 
 
-def check_plain(body: Any) -> None:
-    """Raise Failure for a body that is no filter spec, or one that asks for less than everything, or for an order."""
-    spec = parse(body)
-    if spec.expressions or spec.order_by:
-        raise unparsable("", "Only lists of projects are filtered and sorted here.")
+def named(body: Any, field: str) -> Mapping[str, Any] | None:
+    """The `StringFilter` of a filter spec that names one row by its `field`; None where it asks for all.
+
+    Raises Failure (`UNPARSABLE`) for a body that is no filter spec, or one that asks for more.
+    """
+    values = read({} if body is None else body, "", _SPEC)
+    if values["order_by"] or len(values["expressions"]) > 1:
+        message = (
+            f"Here is one expression at most, `exact` on `{field}`; lists of projects take all."
+        )
+        raise unparsable("", message)
+    for each in values["expressions"]:
+        given = read(each, "expressions[0]", _named(field))
+        return {"eq": given["value"], "ignoreCase": given["case_insensitive"]}
+    return None
+
+
+def _named(field: str) -> tuple[Field, ...]:
+    """What the expression of `named` has."""
+    return (
+        Field("type", "string", "Equality.", required=True, choices=("exact",)),
+        Field("field", "string", "What is compared.", required=True, choices=(field,)),
+        Field("value", "string", "The whole text.", required=True, chars_max=10_000),
+        _IGNORES_CASE,
+        Field("invert", "boolean", "False.", default=False, choices=(False,)),
+    )
 
 
 def unparsable(place: str, message: str) -> Failure:
@@ -246,12 +267,13 @@ def _spec_schema() -> Schema:
     return or_null(schema) | {"examples": [_EXAMPLE]}
 
 
-def _plain_schema() -> Schema:
+def named_schema(field: str) -> Schema:
+    """The JSON Schema of a filter spec that `named` takes."""
     schema = schema_of(_SPEC)
-    for name in ("expressions", "order_by"):
-        schema["properties"][name]["maxItems"] = 0
+    expression = object_schema(_named(field)) | {"additionalProperties": False}
+    schema["properties"]["expressions"] |= {"maxItems": 1, "items": expression}
+    schema["properties"]["order_by"]["maxItems"] = 0
     return or_null(schema)
 
 
 SCHEMA = _spec_schema()  # JSON Schema of a filter spec
-PLAIN_SCHEMA = _plain_schema()  # of one that `check_plain` lets pass

@@ -35,8 +35,9 @@ _EXAMPLE = {"username": "kiri", "method": "add", "permissions": "W"}
 
 @several("ListTeams")
 async def _list(call: Call) -> Reply:
-    specs.check_plain(call.body)
-    rows = await gather(call, "ListTeams", "teams")
+    name = specs.named(call.body, "name")
+    asked = {} if name is None else {"filter": {"name": name}}
+    rows = await gather(call, "ListTeams", "teams", asked)
     return Reply(200, [replies.team(row) for row in rows])
 
 
@@ -131,9 +132,9 @@ ROUTES = (
             path,
             "The teams that you are in; for staff, every team",
             _list,
-            body=specs.PLAIN_SCHEMA,
+            body=specs.named_schema("name"),
             replies={200: list_of(replies.TEAM)},
-            about="A filter spec may be given, but not with expressions or an order.",
+            about="A filter spec may have one expression, `exact` on `name`, and no order.",
         )
         for method, path in listing("teams")
     ),

@@ -32,8 +32,9 @@ async def _retrieve(call: Call) -> Reply:
 
 @several("ListUsers")
 async def _list(call: Call) -> Reply:
-    specs.check_plain(call.body)
-    rows = await gather(call, "ListUsers", "users")
+    name = specs.named(call.body, "username")
+    asked = {} if name is None else {"filter": {"username": name}}
+    rows = await gather(call, "ListUsers", "users", asked)
     return Reply(200, [replies.user(row) for row in rows])
 
 
@@ -44,9 +45,9 @@ ROUTES = (
             path,
             "You and the members of your teams; for staff, every user",
             _list,
-            body=specs.PLAIN_SCHEMA,
+            body=specs.named_schema("username"),
             replies={200: list_of(replies.USER)},
-            about="A filter spec may be given, but not with expressions or an order.",
+            about="A filter spec may have one expression, `exact` on `username`, and no order.",
         )
         for method, path in listing("users")
     ),

@@ -34,11 +34,12 @@ from graph.pages import (
     page,
     window,
 )
+from graph.projects.filters import TeamFilter, UserFilter, team_conditions, user_conditions
 from graph.projects.types import Project
 from graph.scalars import JSON
 from graph.selection import Selection, by_keys, shape_of
 from models import Role
-from models.rows import Eq, Row
+from models.rows import Condition, Eq, Row
 from services import access
 from services.access import visible
 
@@ -168,9 +169,14 @@ class AccessQueries:
         last: Last = None,
         before: Before = None,
         offset: Offset = None,
+        filter: Annotated[
+            TeamFilter | None, strawberry.argument(description="Which teams to list.")
+        ] = None,
     ) -> PageRow:
         """The teams that you are in, the oldest first; for staff, every team."""
-        return await page(info, _listing(info, Team, window(first, after, last, before, offset)))
+        where = team_conditions(filter)
+        place = window(first, after, last, before, offset)
+        return await page(info, _listing(info, Team, place, where))
 
     @query(needs=Role.READ, returns=Connection[User])
     @staticmethod
@@ -181,15 +187,23 @@ class AccessQueries:
         last: Last = None,
         before: Before = None,
         offset: Offset = None,
+        filter: Annotated[
+            UserFilter | None, strawberry.argument(description="Which users to list.")
+        ] = None,
     ) -> PageRow:
         """You and the members of your teams, the oldest first; for staff, every user."""
-        return await page(info, _listing(info, User, window(first, after, last, before, offset)))
+        where = user_conditions(filter)
+        place = window(first, after, last, before, offset)
+        return await page(info, _listing(info, User, place, where))
 
 
-def _listing(info: Info, graph_type: type[Team | User], window: Window) -> Listing:
+def _listing(
+    info: Info, graph_type: type[Team | User], window: Window, where: list[Condition]
+) -> Listing:
     model = graph_type.model
     sort = Sort.by(model.__name__, "id", Direction.ASC)
-    return Listing(graph_type, sort, window, tuple(visible(info.context.actor(info), model)))
+    seen = visible(info.context.actor(info), model)
+    return Listing(graph_type, sort, window, (*seen, *where))
 
 
 def _camel(name: str) -> str:

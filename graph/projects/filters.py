@@ -72,10 +72,10 @@ class ProjectOrder:
 
 
 @strawberry.input(
-    description="Restricts projects by their team; every part that is given has to hold."
+    description="Restricts teams, or what belongs to one; every part that is given has to hold."
 )
 class TeamFilter:
-    """A filter by the team that a row belongs to."""
+    """A filter of teams, or by the team that a row belongs to."""
 
     pk: KeyFilter | None = strawberry.field(default=None, description="By its integer key.")
     name: StringFilter | None = strawberry.field(default=None, description="By its name.")
@@ -85,10 +85,10 @@ class TeamFilter:
 
 
 @strawberry.input(
-    description="Restricts projects by who made them; every part that is given has to hold."
+    description="Restricts users, or what names one; every part that is given has to hold."
 )
 class UserFilter:
-    """A filter by the user that a row names."""
+    """A filter of users, or by the user that a row names."""
 
     pk: KeyFilter | None = strawberry.field(default=None, description="By the integer key.")
     username: StringFilter | None = strawberry.field(default=None, description="By the username.")
@@ -213,6 +213,28 @@ def _creator_is(filter: UserFilter | None, field: str) -> list[Condition]:
     ]
     user = text_is("username", filter.username, f"{field}.username")
     return [*conditions, Within("creator_id", User, tuple(user))] if user else conditions
+
+
+def team_conditions(filter: TeamFilter | None) -> list[Condition]:
+    """The conditions of a list of teams. What one may not see, the list's own conditions have to leave out."""
+    if filter is None:
+        return []
+    return [
+        *key_within("id", filter.pk, "filter.pk"),
+        *text_is("name", filter.name, "filter.name"),
+        *time_is("created_at", filter.created_at),
+    ]
+
+
+def user_conditions(filter: UserFilter | None) -> list[Condition]:
+    """The same of a list of users."""
+    if filter is None:
+        return []
+    return [
+        *null_is("id", filter.is_null),
+        *key_within("id", filter.pk, "filter.pk"),
+        *text_is("username", filter.username, "filter.username"),
+    ]
 
 
 def project_sort(orders: Sequence[ProjectOrder] | None) -> Sort:

@@ -201,6 +201,32 @@ async def test_teams_and_users_are_those_that_one_sees(platform: Platform, place
     assert (await Asker(platform, None).code("{ teams { totalCount } }"))[0] == "UNAUTHENTICATED"
 
 
+async def test_teams_and_users_are_found_among_those_that_one_sees(
+    platform: Platform, place: Place
+) -> None:
+    other, bob = await make_place(), await place.member(Role.READ)
+    query = """query ($team: TeamFilter, $user: UserFilter) {
+        teams(filter: $team) { nodes { pk } } users(filter: $user) { totalCount nodes { pk } }
+    }"""
+    asker = Asker(platform, bob)
+
+    async def found(team: Any, user: Any) -> tuple[list[int], list[int]]:
+        data = await asker.data(query, team=team, user=user)
+        assert data["users"]["totalCount"] == len(data["users"]["nodes"])
+        teams, users = ([node["pk"] for node in data[name]["nodes"]] for name in ("teams", "users"))
+        return teams, users
+
+    mine, me = place.team.id, place.viewer.user_id
+    name, username = {"eq": place.team.name}, {"eq": place.viewer.username}
+    assert await found({"name": name}, {"username": username}) == ([mine], [me])
+    assert await found({"pk": {"eq": mine}}, {"pk": {"gt": me}}) == ([mine], [bob.user_id])
+    assert await found({"pk": {"gt": mine}}, {"isNull": True}) == ([], [])
+    later = {"createdAt": {"gt": "2999-01-01T00:00:00Z"}}
+    assert await found(later, {"isNull": False}) == ([], [me, bob.user_id])
+    stranger = {"username": {"eq": other.viewer.username}}
+    assert await found({"pk": {"eq": other.team.id}}, stranger) == ([], [])
+
+
 async def test_teams_and_users_come_in_pages(platform: Platform, place: Place) -> None:
     bob = await place.member(Role.READ)
     query = """query ($after: String) {
