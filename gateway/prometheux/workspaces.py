@@ -63,7 +63,7 @@ async def list_all(call: Call) -> Reply:
     return ok(found, counted(len(found), "workspace"))
 
 
-@several("Workspace")
+@several("DefaultWorkspace", "Workspace")
 async def load(call: Call) -> Reply:
     """One workspace."""
     id_ = await _id(call)

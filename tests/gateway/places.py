@@ -13,8 +13,12 @@ from typing import Any
 
 import httpx
 
+from gateway import DIALECTS
+from gateway.failures import Failure
+from gateway.routing import Router
 from tests.clients import ROOT, WITHOUT_TLS, Client, ServerProcess
 
+ROUTER = Router(list(DIALECTS.values()))
 USERS = ("alice", "bob")  # each with a team of their own; neither sees anything of the other
 
 
@@ -40,7 +44,12 @@ class Place:
         """A REST client that sends the user's token as `Authorization: scheme token`, or none."""
         headers = {} if user is None else {"authorization": f"{scheme} {self.tokens[user]}"}
         client = httpx.Client(
-            base_url=self.url, headers=headers, timeout=60, trust_env=False, verify=WITHOUT_TLS
+            base_url=self.url,
+            headers=headers,
+            timeout=60,
+            trust_env=False,
+            verify=WITHOUT_TLS,
+            event_hooks={"response": [_check]},
         )
         self.opened.append(client)
         return client
@@ -62,6 +71,21 @@ class Place:
     def new_token(self, user: str) -> str:
         """A token of a user, who is made if not there yet; it takes a second."""
         return _token(self.server.data_dir, self.env, user)
+
+
+def check_declared(method: str, path: str, operations: str) -> None:
+    """AssertionError for a request that ran operations, a comma list, which its route does not declare."""
+    match = ROUTER.match(method, path)
+    if not isinstance(match, Failure):
+        undeclared = set(filter(None, operations.split(", "))) - set(match.route.action.operations)
+        assert not undeclared, f"{method} {match.route.path} ran {undeclared}"
+
+
+def _check(response: httpx.Response) -> None:
+    request = response.request
+    check_declared(
+        request.method, request.url.path, response.headers.get("x-headwater-operation", "")
+    )
 
 
 def _token(data_dir: Path, env: dict[str, str], user: str) -> str:

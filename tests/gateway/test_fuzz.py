@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import hypothesis
 import pytest
@@ -19,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 from gateway import DIALECTS
 from gateway.dialect import plain_path
 from gateway.openapi import document
-from tests.gateway.places import Place, place
+from tests.gateway.places import Place, check_declared, place
 
 EXAMPLES = 8  # of each operation
 CHECKS = [
@@ -59,5 +60,7 @@ def test_replies_are_those_of_the_document(
     def ask(case: Case[Any]) -> None:
         response = case.call(base_url=hurried.url, headers=headers, timeout=60)
         case.validate_response(response, checks=CHECKS)
+        (operations,) = response.headers.get("x-headwater-operation", [""])
+        check_declared(method, unquote(urlsplit(response.request.url or "").path), operations)
 
     ask()
