@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from graphql import OperationDefinitionNode, parse, print_ast, separate_operations
+from graphql import parse, print_ast, separate_operations
 
 
 class Operations:
@@ -21,12 +21,3 @@ class Operations:
             parts = separate_operations(parse(self.text))
             self._documents = {name: print_ast(part) for name, part in parts.items()}
         return self._documents
-
-    def is_mutation(self, name: str) -> bool:
-        """Whether an operation changes something."""
-        (operation,) = (
-            each
-            for each in parse(self.documents[name]).definitions
-            if isinstance(each, OperationDefinitionNode)
-        )
-        return operation.operation.value == "mutation"

@@ -10,7 +10,8 @@ from starlette.datastructures import Headers, UploadFile
 from base import bodies
 from base.errors import InvalidInput
 from gateway import fields
-from gateway.failures import Failure
+from gateway.call import Call
+from gateway.failures import Failure, invalid
 from gateway.fields import Field
 from gateway.imagined import Imagined
 from gateway.requests import Asked
@@ -41,31 +42,34 @@ async def explain(
         body = bodies.load(about.get("body") or "null", "`body`")
     except InvalidInput as error:
         return 400, {"message": error.message}
-    route, imagined = match.route, Imagined(sdl())
+    imagined = Imagined(sdl())
     call = gateway.call(match, asked, imagined)
     call.pause = _no_pause
-    call.body = body if about.get("body") else _whole_example(route.body)
-    call.values, problems = fields.read(
-        route.fields,
-        call.params,
-        _query_example(route.fields) | dict(call.query),
-        _body_example(route.fields) | (body if isinstance(body, dict) else {}),
-        is_text=False,
-    )
-    if problems:
-        return 400, {"message": problems[0].message, "field": problems[0].field}
+    call.body = body if about.get("body") else _whole_example(match.route.body)
     try:
-        await route.action.handle(call)
+        _fill(call, body)
+        await match.route.action.handle(call)
     except Failure as failure:
-        if not imagined.seen:
-            return 400, {"message": failure.message}
+        if not imagined.seen:  # else it is one of what was imagined
+            field = failure.problems[0].field if failure.problems else failure.field
+            return 400, {"message": failure.message, "field": field}
     return 200, {
         "dialect": match.dialect.name,
-        "route": f"{route.method} {route.path}",
-        "summary": route.summary,
+        "route": f"{match.route.method} {match.route.path}",
+        "summary": match.route.summary,
         "operations": imagined.seen,
         "note": _NOTE,
     }
+
+
+def _fill(call: Call, body: Any) -> None:
+    """Read the fields of a call, with examples of those that it leaves out; raises Failure for mistakes."""
+    declared = call.route.fields
+    query = _query_example(declared) | dict(call.query)
+    given = _body_example(declared) | (body if isinstance(body, dict) else {})
+    call.values, problems = fields.read(declared, call.params, query, given, is_text=False)
+    if problems:
+        raise invalid(*problems)
 
 
 async def _no_pause(_seconds: float) -> None:

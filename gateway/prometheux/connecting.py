@@ -41,34 +41,49 @@ async def _connect_sources(call: Call, sources: Sequence[Mapping[str, Any]]) -> 
     given: list[dict[str, Any]] = []
     refused: list[str] = []
     notes = [note for connection, _ in asked for note in connection.notes]
-    is_tried = True
+    trials = _Trials(call, place)
     for source, (connection, wants) in zip(sources, asked, strict=True):
-        chosen: dict[str, Any] = {}
-        if not wants.is_everything:
+        name, chosen = source["name"], {}
+        if wants.is_everything:
+            complaint = await trials.complaint(name, connection)
+        else:
             found = await _look_up(call, place, connection)
-            if isinstance(found, str):
-                refused.append(f"{source['name']}: {found}")
-                continue
-            chosen = {"tables": [each for _, each in choosing.choose(found, wants)]}
-        elif is_tried:
-            try:
-                complaint = await _try(call, place, connection)
-            except Failure as failure:
-                if failure.code != "RATE_LIMITED":
-                    raise
-                is_tried = False
-                notes.append(
-                    f"From {source['name']} on the connections are not tried ({failure.message}): the syncs will tell."
-                )
-            else:
-                if complaint is not None:
-                    refused.append(f"{source['name']}: {complaint}")
-        given.append(_source(source["name"], connection, source.get("metadata")) | chosen)
+            complaint = found if isinstance(found, str) else None
+            if not isinstance(found, str):
+                chosen = {"tables": [each for _, each in choosing.choose(found, wants)]}
+        if complaint is not None:
+            refused.append(f"{name}: {complaint}")
+        given.append(_source(name, connection, source.get("metadata")) | chosen)
     if refused:
         return _not_connected(" ".join(refused))
     connected, _ = await _connect(call, place, given)
     rows = [source_row(each) for each in connected]
-    return _connected(rows, " ".join([f"Connected {counted(len(rows), 'data source')}.", *notes]))
+    return _connected(
+        rows, " ".join([f"Connected {counted(len(rows), 'data source')}.", *notes, *trials.notes])
+    )
+
+
+class _Trials:
+    """Tries connections, until it has been asked too often in a minute: the syncs tell of the others."""
+
+    def __init__(self, call: Call, place: str) -> None:
+        self._call = call
+        self._place = place
+        self.notes: list[str] = []
+
+    async def complaint(self, name: str, connection: Connection) -> str | None:
+        """Why the connection of a source does not work; None where it does, or is not tried any more."""
+        if self.notes:
+            return None
+        try:
+            return await _try(self._call, self._place, connection)
+        except Failure as failure:
+            if failure.code != "RATE_LIMITED":
+                raise
+            self.notes.append(
+                f"From {name} on the connections are not tried ({failure.message}): the syncs will tell."
+            )
+            return None
 
 
 async def _connect_database(call: Call, database: Mapping[str, Any]) -> Reply:

@@ -1,4 +1,4 @@
-"""The dialect as a whole."""
+"""The dialect as a whole: the file of each subject declares its routes, above them what they do."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ async def asking(
         keyring=Keyring([generate_key()]),
         public_url=PUBLIC,
         limits=Limits(1_000_000, 1_000_000),
-        wait_seconds=5,
+        wait_seconds=60,
         sdl=export,
     )
     async with httpx.AsyncClient(

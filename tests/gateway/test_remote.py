@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -24,40 +23,23 @@ class GatewayProcess(ServerProcess):
         self._command += ["--graphql-url", graphql_url]
 
 
-@pytest.fixture
-def apart(server: Place, tmp_path: Path) -> Iterator[GatewayProcess]:
-    with GatewayProcess(tmp_path, f"{server.url}/graphql") as process:
-        yield process
-
-
 @on_sqlite
-def test_it_is_ready_when_the_graphql_api_answers(apart: GatewayProcess) -> None:
-    apart.wait_until_ready()
-
-    assert "answers at" in apart.output
-
-
-@on_sqlite
-def test_a_file_goes_through_it_and_comes_out_again(server: Place, apart: GatewayProcess) -> None:
-    apart.wait_until_ready()
-    project = server.project()
+def test_a_file_goes_through_it_and_comes_out_again(server: Place, tmp_path: Path) -> None:
     text = "city,people\nBern,133883\nBasel,178120\n"
+    headers = {"authorization": f"JWT {server.tokens['alice']}"}
+    data = {"project": str(server.project()["pk"]), "name": "Cities", "type": "file"}
 
-    with httpx.Client(
-        base_url=apart.url,
-        headers={"authorization": f"JWT {server.tokens['alice']}"},
-        timeout=60,
-        trust_env=False,
-        follow_redirects=True,
-    ) as client:
-        made = client.post(
-            "/api/v1/datasources",
-            data={"project": str(project["pk"]), "name": "Cities", "type": "file"},
-            files={"file": ("cities.csv", text)},
-        )
+    with (
+        GatewayProcess(tmp_path, f"{server.url}/graphql") as apart,
+        httpx.Client(headers=headers, timeout=60, trust_env=False, follow_redirects=True) as client,
+    ):
+        apart.wait_until_ready()
+        files = {"file": ("cities.csv", text)}
+        made = client.post(f"{apart.url}/api/v1/datasources", data=data, files=files)
         file = client.get(made.json()["file"])
         preview = client.get(made.json()["meta_data"]["preview"])
 
+    assert "answers at" in apart.output
     assert made.status_code == httpx.codes.CREATED, made.text
     assert made.json()["file"].startswith(apart.url)
     assert file.text == text

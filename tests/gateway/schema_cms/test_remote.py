@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import httpx
 import pytest
 
-from base.credentials import Keyring, generate_key
-from gateway import Gateway
-from gateway.remote import Remote
-from gateway.requests import Limits
 from gateway.schema_cms import DIALECT
-from graph.schema import export
+from tests.conftest import SQLITE
+from tests.gateway.gateways import PUBLIC, asking
 from tests.gateway.places import Place
 from tests.gateway.schema_cms.clients import PEOPLE, SOURCES
 
-pytestmark = pytest.mark.anyio
-PUBLIC = "https://cms.example"
 
-
-@pytest.fixture
-async def rest(server: Place) -> AsyncIterator[httpx.AsyncClient]:
-    """Alice's client of a gateway before the server's GraphQL API."""
-    remote = Remote(f"{server.url}/graphql", client=httpx.AsyncClient(trust_env=False))
-    gateway = Gateway(
-        [DIALECT],
-        remote,
-        keyring=Keyring([generate_key()]),
-        public_url=PUBLIC,
-        limits=Limits(1_000_000, 1_000_000),
-        wait_seconds=60,
-        sdl=export,
-    )
+@pytest.mark.anyio
+@pytest.mark.parametrize("server", [SQLITE], indirect=True)
+async def test_a_gateway_of_its_own_serves_the_same(server: Place) -> None:
     headers = {"authorization": f"JWT {server.tokens['alice']}"}
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(gateway), base_url="http://gateway", headers=headers
-    ) as client:
-        yield client
-    await remote.aclose()
+    async with asking(DIALECT, server.url, headers) as rest:
+        await _work(rest, server)
 
 
-async def test_a_gateway_of_its_own_serves_the_same(rest: httpx.AsyncClient, server: Place) -> None:
+async def _work(rest: httpx.AsyncClient, server: Place) -> None:
     data = {"project": str(server.project()["pk"])}
     made = await rest.post(SOURCES, data=data, files={"file": ("a.csv", PEOPLE.encode())})
     item = made.json()
