@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
@@ -14,7 +14,7 @@ from starlette.formparsers import FormParser, MultiPartException, MultiPartParse
 from starlette.types import Receive
 
 from base import bodies
-from base.errors import InvalidInput
+from base.errors import InvalidInput, TimedOut
 from gateway.dialect import Route
 from gateway.failures import (
     MALFORMED_BODY,
@@ -34,6 +34,7 @@ QUERY_CHARS_MAX = 16 * 1024
 QUERY_FIELDS_MAX = 100
 _FORM_BYTES = 64 * 1024  # what the boundaries and heads of the parts may add to their contents
 _SCHEMES = ("jwt", "token", "bearer")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ async def body_of(
         async with _form(kind, receive, headers, limits) as body:
             yield body
         return
-    raw = await bodies.read(receive, headers, limits.body_bytes_max)
+    raw = await _in_time(bodies.read(receive, headers, limits.body_bytes_max))
     if not raw.strip():
         yield Body({})
         return
@@ -117,6 +118,14 @@ async def body_of(
         raise Failure(UNSUPPORTED_MEDIA_TYPE, f'Unsupported media type "{kind}" in request.')
     value = _json(raw)
     yield Body(_object(value)) if route.body is None else Body({}, whole=value)
+
+
+async def _in_time(reading: Awaitable[T]) -> T:
+    """What is read; a client that is too slow is not the server's failure, and its connection ends."""
+    try:
+        return await reading
+    except TimedOut as error:
+        raise Failure(MALFORMED_BODY, error.message, headers={"connection": "close"}) from None
 
 
 def _json(raw: bytes) -> Any:
@@ -170,7 +179,7 @@ async def _form(
                 max_fields=FIELDS_MAX,
                 max_part_size=limits.body_bytes_max,
             )
-        form = await parser.parse()
+        form = await _in_time(parser.parse())
     except (MultiPartException, KeyError) as error:
         reason = error.message if isinstance(error, MultiPartException) else "no boundary"
         what = "Form" if kind == URLENCODED else "Multipart form"

@@ -39,7 +39,7 @@ _RULES = {
 
 def detail(failure: Failure) -> str:
     """The text of `{"detail": …}`."""
-    if failure.code == MALFORMED_BODY and not failure.message.startswith("Multipart"):
+    if failure.code == MALFORMED_BODY and "form parse error" not in failure.message.lower():
         return f"JSON parse error - {failure.message}"
     return _DETAILS.get(failure.code, failure.text)
 
