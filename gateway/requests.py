@@ -90,7 +90,7 @@ def query_of(asked: Asked) -> dict[str, str]:
             asked.query[:QUERY_CHARS_MAX],
             keep_blank_values=True,
             max_num_fields=QUERY_FIELDS_MAX,
-            errors="strict",
+            errors="replace",
         )
     except ValueError:
         return {}
