@@ -180,6 +180,12 @@ def _ended(work: tuple[str, tuple[PartInfo, ...]], task: asyncio.Task[Uploaded])
         _log.warning("an upload could not be completed", exc_info=error)
 
 
+async def _until_completed(row: PartUpload) -> None:
+    """Wait for completions of an upload that are under way here; raises as they do."""
+    for task in [task for (key, _), task in _RUNNING.items() if key == row.object_key]:
+        await asyncio.shield(task)
+
+
 async def _complete(platform: Platform, row: PartUpload, parts: list[PartInfo]) -> Uploaded:
     if row.store_id is None:
         raise InvalidInput("No part has been stored.", field="input.parts")
@@ -219,7 +225,11 @@ async def _begun(platform: Platform, row: PartUpload) -> Begun:
         sha256 = (await _finished(row.id)).sha256
     else:
         _refuse_expired(row, None)
-        parts = await _parts(platform, row)
+        try:
+            parts = await _parts(platform, row)
+        except NotFound:  # the store has made it a file since the row was read
+            await _until_completed(row)
+            sha256 = (await _finished(row.id)).sha256
     return Begun(
         id=_public(row.id),
         object_key=row.object_key,

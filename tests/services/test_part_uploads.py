@@ -192,6 +192,17 @@ async def test_completing_again_or_at_once_gives_the_same_file(platform: Platfor
     assert (seen.sha256, seen.parts) == (first.sha256, ())
 
 
+async def test_an_upload_that_has_just_been_completed_is_seen_as_that(platform: Platform) -> None:
+    place = await make_place(Role.WRITE)
+    begun, part = await put_parts(platform, place, BODY)
+    read_before = await PartUpload.get(object_key=begun.object_key)
+    done = await part_uploads.complete(platform, place.viewer, begun.id, [(1, part.etag)])
+
+    seen = await part_uploads._begun(platform, read_before)
+
+    assert (seen.sha256, seen.parts) == (done.sha256, ())
+
+
 async def test_what_a_client_no_longer_waits_for_is_completed_all_the_same(
     platform: Platform,
 ) -> None:
