@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.failures import text_of
+from gateway.jobs import is_over
 from gateway.prometheux.connections import DISK
 
 _TYPES = {"xlsx": "excel", "xls": "excel", "ndjson": "json", "rest": "api"}  # their names of kinds
-_OVER = ("SUCCEEDED", "FAILED", "CANCELLED")
+_FOREIGN = re.compile("[^A-Za-z0-9]")  # to predicates
 Object = Mapping[str, Any]
 
 
@@ -58,7 +60,7 @@ def bind_annotation(row: Object) -> str:
 
 def predicate_of(name: str) -> str:
     """The name that the annotation has for the predicate, for clients to put theirs in its place."""
-    kept = "".join(sign if sign.isalnum() and sign.isascii() else "_" for sign in name).lower()
+    kept = _FOREIGN.sub("_", name).lower()
     return kept if kept[:1].isalpha() else f"p_{kept}"
 
 
@@ -117,11 +119,6 @@ def table_row(table: Object) -> dict[str, Any]:
             for column in table["columns"]
         ],
     }
-
-
-def is_over(job: Object) -> bool:
-    """Whether a job has reached its final state."""
-    return job["status"] in _OVER
 
 
 def records_of(job: Object) -> int:

@@ -7,11 +7,12 @@ from typing import Any
 
 from gateway.call import Call
 from gateway.dialect import Reply, several
+from gateway.jobs import is_over
 from gateway.prometheux import workspaces
 from gateway.prometheux.envelope import counted, ok, said_no
 from gateway.prometheux.failures import project_not_found
 from gateway.prometheux.listing import source_ids
-from gateway.prometheux.replies import Object, complaint_of, is_over, job_row, records_of, state_of
+from gateway.prometheux.replies import Object, complaint_of, job_row, records_of, state_of
 
 NODES_MAX = 200  # that GraphQL gives at once
 SOURCES_MAX = 1_000  # that it syncs or removes at once

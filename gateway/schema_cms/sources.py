@@ -12,6 +12,7 @@ from gateway.call import Call
 from gateway.dialect import Data, Reply, one, several
 from gateway.failures import Failure, Problem, invalid
 from gateway.fields import Field
+from gateway.jobs import is_over
 from gateway.schema_cms.pages import page
 from gateway.schema_cms.previews import preview
 from gateway.schema_cms.replies import item
@@ -21,7 +22,6 @@ TYPES = ("file", "database", "api")
 _GENERATED_NAME = "My New Data Source #{0}"
 _GENERATED_LENGTH = 5
 _OVER = ("DRAFT", "SYNCED", "FAILED")
-_JOB_OVER = ("SUCCEEDED", "FAILED", "CANCELLED")
 NAME = Field(
     "name",
     "string",
@@ -114,12 +114,13 @@ async def processed(call: Call) -> Reply:
         if failure.code == "CONFLICT":  # a draft, which has no file to read
             return Reply(422)
         raise
-    (job,) = synced["syncDataSources"]["jobs"]
-    state = await call.wait("JobState", {"id": job["id"]}, _is_job_over)
-    status = state["job"]["status"]
-    if status not in _JOB_OVER:
+    (queued,) = synced["syncDataSources"]["jobs"]
+    job = (await call.wait("JobState", {"id": queued["id"]}, _is_job_over))["job"]
+    if job is None:
+        raise Failure("NOT_FOUND", "It was deleted in the meantime.")
+    if not is_over(job):
         return Reply(202, item(call, there(await call.run("DataSource", identity))))
-    if status != "SUCCEEDED":
+    if job["status"] != "SUCCEEDED":
         return Reply(422)
     _, made = await _preview(call)
     return Reply(body=made)
@@ -227,7 +228,7 @@ def _is_over(data: Data) -> bool:
 
 
 def _is_job_over(data: Data) -> bool:
-    return data["job"] is None or data["job"]["status"] in _JOB_OVER
+    return data["job"] is None or is_over(data["job"])
 
 
 async def _preview(call: Call) -> tuple[str, Data]:
