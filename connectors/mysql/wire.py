@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import BufferedReader
+from io import DEFAULT_BUFFER_SIZE, BufferedReader
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from pymysql import err
 from pymysql.connections import Connection
 
 _PACKET_BYTES_MAX = 0xFFFFFF  # a longer row goes on in the next packet
+_AHEAD_BYTES = DEFAULT_BUFFER_SIZE  # that the driver may hold
 _EOF_BYTES_MAX = 8  # a longer packet that starts like the end is a row with a huge first cell
 _BUFFER_BYTES_MAX = _PACKET_BYTES_MAX + 3  # every packet of a whole row fits, and no longer one
 _NULL, _TWO, _THREE, _EIGHT, _ERROR = 0xFB, 0xFC, 0xFD, 0xFE, 0xFF
@@ -94,6 +95,7 @@ class WireConnection(Connection):
     """The driver's connection with a way to stream rows. Raises the driver's errors and `PasswordNeedsTls`."""
 
     _rfile: BufferedReader
+    _is_ahead = False  # the driver may have read rows with the columns' names
     _result: Any
     _secure: bool
     password: bytes
@@ -103,6 +105,7 @@ class WireConnection(Connection):
     def stream(self, statement: str, *, bytes_max: int, rows_max: int) -> Iterator[Rows]:
         """The rows of one statement in pieces of about these sizes. Read them to the end before the next statement."""
         self.query(statement, unbuffered=True)
+        self._is_ahead = True
         result, is_read = self._result, False
         try:
             yield from Splitter(self, bytes_max, rows_max).pieces()
@@ -132,7 +135,12 @@ class WireConnection(Connection):
     def receive(self, into: memoryview) -> int:
         """Put there what has arrived; how many bytes, at least one."""
         try:
-            count = self._rfile.readinto1(into)
+            if self._is_ahead:
+                ahead, self._is_ahead = self._rfile.read1(_AHEAD_BYTES), False
+                count = len(ahead)
+                into[:count] = ahead
+            else:
+                count = self._rfile.raw.readinto(into) or 0
         except OSError as error:
             raise err.OperationalError(2013, "lost while reading rows") from error
         if not count:
@@ -153,7 +161,7 @@ class Splitter:
 
     def __init__(self, connection: WireConnection, bytes_max: int, rows_max: int) -> None:
         self._connection = connection
-        self._bytes_max = min(bytes_max, _BUFFER_BYTES_MAX)
+        self._bytes_max = max(min(bytes_max, _BUFFER_BYTES_MAX), _AHEAD_BYTES)
         self._rows_max = rows_max
         self._buffer = bytearray(self._bytes_max)
         self._filled = 0  # bytes of the buffer
@@ -186,7 +194,7 @@ class Splitter:
         return self._special()
 
     def _whole(self) -> Iterator[int]:
-        """Where each whole row begins. A list of these would take half as long again."""
+        """Where each whole row begins; afterwards `_end` is behind them."""
         buffer, position, filled = self._buffer, self._end, self._filled
         unpack, limit = _HEADER.unpack_from, filled - _HEADER.size
         while position < limit:

@@ -24,6 +24,7 @@ PART_ROWS = 256 * 1024
 PART_BYTES = 64 * 1024**2  # of Arrow data, before compression
 ROW_GROUP_ROWS = 128 * 1024
 PAGE_ROWS = 4096  # a reader of single rows skips pages without unpacking them
+WRITE_BYTES = 1024**2  # at once
 QUEUE_BATCHES = 8
 QUEUE_BYTES = 12 * 1024**2  # what a row group takes to be written is read meanwhile
 
@@ -259,6 +260,17 @@ class HashedFile:
         return False
 
 
+class _Writer(pq.ParquetWriter):  # type: ignore[misc]  # Arrow has no types
+    """Writes its many small pieces together: each of them would wait for the thread that reads."""
+
+    def close(self) -> None:
+        """Write the end of the file, and what is still held back."""
+        is_open = self.is_open
+        super().close()
+        if is_open:
+            self.where.detach()
+
+
 def parquet_writer(
     sink: Any, schema: pa.Schema, sample: pa.RecordBatch | pa.Table | None = None
 ) -> pq.ParquetWriter:
@@ -266,8 +278,8 @@ def parquet_writer(
 
     `sample` are the first rows, by which the encodings are chosen.
     """
-    return pq.ParquetWriter(
-        pa.PythonFile(sink, mode="w"),
+    return _Writer(
+        pa.BufferedOutputStream(pa.PythonFile(sink, mode="w"), WRITE_BYTES),
         schema,
         max_rows_per_page=PAGE_ROWS,
         write_statistics=True,
