@@ -189,8 +189,9 @@ class Splitter:
     def _walk(self) -> int:
         """Find the whole rows in the buffer; answers what stopped it early: the end (254), a long row (255), or 0."""
         starts = np.fromiter(self._whole(), np.int64)
-        self._rows += len(starts)
-        self._starts.append(starts)
+        if len(starts):  # most of what a slow server sends at once is less than a row
+            self._rows += len(starts)
+            self._starts.append(starts)
         return self._special()
 
     def _whole(self) -> Iterator[int]:
@@ -234,8 +235,7 @@ class Splitter:
         self._filled, self._end = len(left), 0
 
     def _receive(self) -> None:
-        with memoryview(self._buffer) as view:
-            self._filled += self._connection.receive(view[self._filled :])
+        self._filled += self._connection.receive(memoryview(self._buffer)[self._filled :])
 
     def _long_row(self) -> Rows:
         """The row that starts the buffer, put together from its packets."""
