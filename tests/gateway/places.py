@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from gateway import DIALECTS
 from gateway.failures import Failure
 from gateway.routing import Router
 from tests.clients import ROOT, WITHOUT_TLS, Client, ServerProcess
+from tests.conftest import SQLITE
 
 ROUTER = Router(list(DIALECTS.values()))
+# For what has nothing to do with the database that a server keeps its own things in.
+one_server = pytest.mark.parametrize("server", [SQLITE], indirect=True)
 USERS = ("alice", "bob")  # each with a team of their own; neither sees anything of the other
 
 

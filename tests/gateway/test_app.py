@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from tests.gateway.gateways import PUBLIC, asking
-from tests.gateway.places import Place
+from tests.gateway.places import Place, one_server
 from tests.gateway.sample import SAMPLE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, one_server]
 
 
 @pytest.fixture

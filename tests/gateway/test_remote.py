@@ -8,10 +8,7 @@ import httpx
 import pytest
 
 from tests.clients import ServerProcess, free_port
-from tests.conftest import SQLITE
-from tests.gateway.places import Place
-
-on_sqlite = pytest.mark.parametrize("server", [SQLITE], indirect=True)
+from tests.gateway.places import Place, one_server
 
 
 class GatewayProcess(ServerProcess):
@@ -23,7 +20,7 @@ class GatewayProcess(ServerProcess):
         self._command += ["--graphql-url", graphql_url]
 
 
-@on_sqlite
+@one_server
 def test_a_file_goes_through_it_and_comes_out_again(server: Place, tmp_path: Path) -> None:
     text = "city,people\nBern,133883\nBasel,178120\n"
     headers = {"authorization": f"JWT {server.tokens['alice']}"}

@@ -10,9 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import SQLITE
 from tests.gateway.maxir.clients import Maxir, client_of, new_client
-from tests.gateway.places import Place
+from tests.gateway.places import Place, one_server
 
 NOT_FOUND = 300003
 
@@ -29,7 +28,7 @@ def test_a_user_has_several_names(server: Place) -> None:
         assert client.code("GET", "/datasets") == NOT_FOUND
 
 
-@pytest.mark.parametrize("server", [SQLITE], indirect=True)
+@one_server
 def test_a_user_has_an_address(server: Place) -> None:
     client = new_client(server)
     with closing(sqlite3.connect(server.server.data_dir / "headwater.db")) as database, database:
@@ -201,7 +200,7 @@ def test_the_trace_id_of_a_caller_is_in_the_log(server: Place) -> None:
         ("POST", "/file/upload-datasource", ["DefaultProject", "UploadFile"]),
     ],
 )
-@pytest.mark.parametrize("server", [SQLITE], indirect=True)
+@one_server
 def test_requests_are_explained(
     server: Place, method: str, path: str, operations: list[str]
 ) -> None:

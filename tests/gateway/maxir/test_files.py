@@ -9,10 +9,11 @@ import pytest
 from gateway.maxir.names import EXTENSIONS
 from tests.connectors.files.malformed import GOOD
 from tests.gateway.maxir.clients import new_client
-from tests.gateway.places import Place
+from tests.gateway.places import Place, one_server
 from tests.http_server import CSV, HttpServer
 
 
+@one_server
 def test_files_of_every_extension_are_taken_and_read(server: Place) -> None:
     client = new_client(server)
     dataset = client.dataset()
@@ -33,6 +34,7 @@ def test_files_of_every_extension_are_taken_and_read(server: Place) -> None:
     }
 
 
+@one_server
 @pytest.mark.parametrize("path", ["export", "export.json"])
 def test_the_name_of_a_file_at_a_url_says_what_it_is(
     server: Place, http_server: HttpServer, path: str
@@ -84,6 +86,7 @@ def test_what_is_sent_again_with_its_key_is_made_once(server: Place) -> None:
     assert names == ["Default", "a.csv", "Once"]
 
 
+@one_server
 def test_parts_of_a_larger_file_are_5_mib_each(server: Place) -> None:
     client = new_client(server)
     content = b"a,b\n" + b"1,2\n" * (5 * 1024 * 1024 // 4 + 10)

@@ -6,14 +6,13 @@ import pytest
 
 from gateway import lists
 from gateway.maxir import DIALECT
-from tests.conftest import SQLITE
 from tests.gateway.gateways import asking
 from tests.gateway.maxir.clients import new_client
-from tests.gateway.places import Place
+from tests.gateway.places import Place, one_server
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("server", [SQLITE], indirect=True)
+@one_server
 async def test_a_large_page_is_read_in_pieces(
     server: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import SQLITE
-from tests.gateway.places import Place
+from tests.gateway.places import Place, one_server
 from tests.gateway.prometheux.conftest import USER, Data, Database
 from tests.http_server import ROWS, HttpServer
 
 # What is proved here is the same over both databases, on which the conversations and the examples run.
-pytestmark = pytest.mark.parametrize("server", [SQLITE], indirect=True)
+pytestmark = one_server
 CSV = b"id,city\n1,Oslo\n2,Bergen\n"
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.conftest import SQLITE
+from tests.gateway.places import one_server
 from tests.gateway.prometheux.conftest import Data, Database
 
 # What is proved here is the same over both databases, on which the conversations and the examples run.
-pytestmark = pytest.mark.parametrize("server", [SQLITE], indirect=True)
+pytestmark = one_server
 CUSTOMERS = {
     "name": "customers", "mode": "MERGE", "cursor_column": "changed", "lookback_seconds": 0,
 }  # fmt: skip

@@ -6,16 +6,13 @@ import time
 from typing import Any
 
 import httpx
-import pytest
 
-from tests.conftest import SQLITE
 from tests.gateway.places import Place
 
 SOURCES = "/api/v1/datasources"
 PEOPLE = "id,name\n1,Ann\n2,Bob\n"
 SECONDS_MAX = 60
 # For what no database has a part in.
-one_server = pytest.mark.parametrize("server", [SQLITE], indirect=True)
 
 
 def connected(

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from gateway.schema_cms.previews import preview
-from tests.gateway.places import Place
+from tests.gateway.places import Place, one_server
 from tests.gateway.schema_cms.clients import SOURCES, connected, draft
 
 DESCRIBED = ("count", "unique", "top", "freq", "mean", "std", "min", "50%", "max")
@@ -49,6 +49,7 @@ def _same(found: Any, wanted: Any) -> bool:
     return bool(found == wanted)
 
 
+@one_server
 @pytest.mark.parametrize("csv", FILES.values(), ids=FILES)
 def test_a_preview_is_what_pandas_describes(alice: httpx.Client, server: Place, csv: str) -> None:
     frame = pd.read_csv(io.StringIO(csv), sep=None, engine="python")

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.failures import Failure
 from gateway.schema_cms import DIALECT
-from tests.gateway.places import Place
-from tests.gateway.schema_cms.clients import PEOPLE, SOURCES, connected, finished, one_server
+from tests.gateway.places import Place, one_server
+from tests.gateway.schema_cms.clients import PEOPLE, SOURCES, connected, finished
 
 FORBIDDEN = {"detail": "You do not have permission to perform this action."}
 NOT_FOUND = {"detail": "Not found."}

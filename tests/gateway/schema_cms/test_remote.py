@@ -6,14 +6,13 @@ import httpx
 import pytest
 
 from gateway.schema_cms import DIALECT
-from tests.conftest import SQLITE
 from tests.gateway.gateways import PUBLIC, asking
-from tests.gateway.places import Place
+from tests.gateway.places import Place, one_server
 from tests.gateway.schema_cms.clients import PEOPLE, SOURCES
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("server", [SQLITE], indirect=True)
+@one_server
 async def test_a_gateway_of_its_own_serves_the_same(server: Place) -> None:
     headers = {"authorization": f"JWT {server.tokens['alice']}"}
     async with asking(DIALECT, server.url, headers) as rest:

@@ -9,9 +9,11 @@ import httpx
 import numpy as np
 import pandas as pd
 
-from tests.gateway.places import Place
+from tests.gateway.places import Place, one_server
 from tests.gateway.schema_cms.clients import SOURCES, brought, connected, draft, finished
 from tests.gateway.schema_cms.conftest import SCORES
+
+pytestmark = one_server
 
 FIRST = """
 df['name'] = df['name'].str.upper()

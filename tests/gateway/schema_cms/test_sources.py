@@ -8,13 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateway.places import Place
+from tests.gateway.places import Place, one_server
 from tests.gateway.schema_cms.clients import (
     PEOPLE,
     SOURCES,
     connected,
     draft,
-    one_server,
     token_of_role,
 )
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import httpx
 
-from tests.gateway.places import Place
+from tests.gateway.places import Place, one_server
 from tests.gateway.schema_cms.clients import SOURCES, finished
+
+pytestmark = one_server
 
 
 def test_a_database_is_shown_and_worked_on_by_its_first_table(

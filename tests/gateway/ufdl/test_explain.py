@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.places import Place
+from tests.gateway.places import Place, one_server
+
+pytestmark = one_server
 
 
 def explained(server: Place, method: str, path: str, **asked: str) -> list[dict[str, Any]]:
