@@ -43,26 +43,31 @@ class Rows:
 
     def columns(self, count: int) -> list[pa.Array]:
         """A binary array a column."""
+        cells, step = self._cells(count), 2 * len(self.starts)
+        return [
+            pc.take(cells, pa.array(np.arange(at, at + step, 2)), boundscheck=False)
+            for at in range(0, count * step, step or 1)
+        ]
+
+    def _cells(self, count: int) -> pa.Array:
+        """Every cell, column by column, each with what lies before the next one as an element in between.
+
+        One array for all columns: of one whose values are few of its bytes Arrow would take too much memory.
+        """
+        bounds = np.empty((count, len(self.starts), 2), np.int32)
+        valid: Flags | None = None
         buffer, position = np.frombuffer(self.data, np.uint8), self.starts
-        chosen = pa.array(np.arange(0, 2 * len(self.starts), 2, dtype=np.int32))
-        arrays = []
-        for _ in range(count):
+        for place in range(count):
             begin, length, is_null = _lengths(buffer, position)
             position = begin + length
-            cells = self._cells(begin, position, is_null)
-            arrays.append(pc.take(cells, chosen, boundscheck=False))
-        return arrays
-
-    def _cells(self, begin: Positions, end: Positions, is_null: Flags | None) -> pa.Array:
-        """The cells of a column, each with what lies before the next one as an element in between."""
-        offsets = np.empty(2 * len(begin) + 1, np.int32)
-        offsets[:-1:2], offsets[1::2], offsets[-1] = begin, end, len(self.data)
-        validity = None
-        if is_null is not None:
-            valid = np.repeat(~is_null, 2)
-            validity = pa.py_buffer(np.packbits(valid, bitorder="little"))
+            bounds[place, :, 0], bounds[place, :, 1] = begin, position
+            if is_null is not None:
+                valid = np.ones(bounds.shape, np.bool_) if valid is None else valid
+                valid[place, :, 0] = ~is_null
+        offsets = np.append(bounds.reshape(-1), np.int32(len(self.data)))
+        validity = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
         return pa.Array.from_buffers(
-            pa.binary(), 2 * len(begin), [validity, pa.py_buffer(offsets), pa.py_buffer(self.data)]
+            pa.binary(), bounds.size, [validity, pa.py_buffer(offsets), pa.py_buffer(self.data)]
         )
 
 
