@@ -113,7 +113,19 @@ async def within(platform: Platform, kind: Kind, lease: Lease) -> None:
         await asyncio.shield(task)
     finally:
         stopping.set()
-        await asyncio.wait({task})
+        await until_ended(task)
+
+
+async def until_ended(task: asyncio.Task[None]) -> None:
+    """Wait until a task has ended, also where whoever waits is cancelled meanwhile; that is raised after it."""
+    is_cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            is_cancelled = True
+    if is_cancelled:
+        raise asyncio.CancelledError
 
 
 class _Attempt:

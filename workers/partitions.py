@@ -16,7 +16,7 @@ from services.leases import CancelRequested, Lease
 from services.partitions import Ended, Partition
 from services.platform import Platform
 from services.scripts.sharing import Share
-from workers.engine import DatabaseFailure, Kind, steadily, within
+from workers.engine import DatabaseFailure, Kind, steadily, until_ended, within
 from workers.steps import Steps, forget, input_of, prefix_of_partition
 
 LOOK_SECONDS = 0.5  # how soon the end of a partition is noticed
@@ -72,7 +72,7 @@ async def work_off(
     finally:
         if own is not None:
             own.cancel()
-            await asyncio.wait({own})
+            await until_ended(own)  # what ends the job and what ends the partition may come at once
     return await partitions.ended(lease.job_id)
 
 

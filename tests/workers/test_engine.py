@@ -371,3 +371,24 @@ async def test_a_write_that_lost_its_lease_is_not_repeated(platform: Platform) -
 
     with pytest.raises(LeaseLost):
         await engine.steadily(lease, lambda: leases.fail(lease, PlatformError("no")))
+
+
+async def test_who_waits_for_a_task_waits_on_when_cancelled_twice() -> None:
+    may_end = asyncio.Event()
+
+    async def slow() -> None:
+        await may_end.wait()
+
+    task = asyncio.create_task(slow())
+    waiting = asyncio.create_task(engine.until_ended(task))
+    for _ in range(2):
+        await asyncio.sleep(0)
+        waiting.cancel()
+    await asyncio.sleep(0)
+    before = waiting.done()
+    may_end.set()
+    await asyncio.wait({waiting})
+
+    assert not before
+    assert task.done()
+    assert waiting.cancelled()
