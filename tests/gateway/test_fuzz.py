@@ -22,7 +22,7 @@ from gateway.dialect import plain_path
 from gateway.openapi import document
 from tests.gateway.places import Place, check_declared, place
 
-EXAMPLES = 8  # of each operation
+EXAMPLES = 4  # of each operation
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

@@ -65,16 +65,21 @@ async def until(
 
 async def small_job() -> Job:
     """Queue and announce a job that has next to nothing to do."""
+    job = await silent_job()
+    await dispatch.wake()
+    return job
+
+
+async def silent_job() -> Job:
+    """Queue a job that has next to nothing to do, and tell nobody."""
     project = await make_project()
-    job = await jobs.enqueue(
+    return await jobs.enqueue(
         kind=JobKind.CLEANUP,
         project_id=project.id,
         data_source_id=None,
         creator_id=None,
         options={"data_source_ids": []},
     )
-    await dispatch.wake()
-    return job
 
 
 async def over(job: Job, seconds: float = WAIT_SECONDS) -> Job:

@@ -13,7 +13,7 @@ from models import Job, JobLog, JobStatus
 from services import dispatch, leases
 from tests.clients import ServerProcess
 from tests.factories import make_script_job
-from tests.workers.deployments import Deployment, is_running, pid_of
+from tests.workers.deployments import EMBEDDED, REDIS, Deployment, is_running, pid_of
 from tests.workers.processes import over, succeeded
 from tests.workers.scripting import derived_of, objects_of, printed, stored_source
 
@@ -54,6 +54,8 @@ def run(df):
 """
 
 
+# On SQLite and on PostgreSQL; what carries wake-ups has no part in it.
+@pytest.mark.parametrize("deployment", [EMBEDDED, REDIS], indirect=True)
 async def test_scripts_that_go_wrong_end_alone_and_name_their_limit(
     deployment: Deployment,
 ) -> None:

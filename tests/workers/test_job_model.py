@@ -304,4 +304,4 @@ def run(life: type[JobLife], database_url: str, examples: int) -> None:
 
 
 def test_jobs_live_as_the_model_says(database_url: str) -> None:
-    run(JobLife, database_url, 50)
+    run(JobLife, database_url, 25)

@@ -19,6 +19,7 @@ from tests.workers.processes import (
     embedded,
     headquarters,
     is_running,
+    silent_job,
     small_job,
     succeeded,
     until,
@@ -66,8 +67,9 @@ async def test_the_supervisor_starts_a_killed_worker_again(
 async def test_a_wake_up_starts_a_job_before_any_sweep(database_url: str, tmp_path: Path) -> None:
     async with headquarters(database_url, tmp_path) as platform, embedded(platform):
         await succeeded(await small_job())
-        job = await small_job()
+        job = await silent_job()
         await Job.filter(id=job.id).update(woken_at_ms=2**52)  # no sweep will wake it
+        await dispatch.wake()
         await succeeded(job)
 
 

@@ -19,7 +19,7 @@ from tests.workers.test_job_model import Expected, JobLife, run
 from workers import publishing, receipts
 
 STEPS = 2
-EXAMPLES = 25
+EXAMPLES = 12
 WHOLE = 2 * STEPS + 1
 TURNS = st.sampled_from([WHOLE, 1, 2, 3, WHOLE])  # each begins a step, keeps its output or commits
 TEXTS = ("def run(df):\n    return df\n", "df = df\n")

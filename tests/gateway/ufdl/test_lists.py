@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.gateway.places import Place
 
-EXAMPLES = 40
+EXAMPLES = 20
 PAGE = 200  # projects that GraphQL gives at once
 Row = Mapping[str, Any]
 COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
