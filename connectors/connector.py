@@ -107,6 +107,11 @@ class Selection:
     stored: Mapping[str, StoredColumn] = field(default_factory=dict, compare=False)
 
     @property
+    def cursor(self) -> str | None:
+        """The column that rows are told by."""
+        return self.increment.column if self.increment is not None else None
+
+    @property
     def qualified_name(self) -> str:
         """See `base.tables.qualified`."""
         return qualified(self.schema, self.name)

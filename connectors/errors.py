@@ -35,12 +35,24 @@ class ReadAgain(Exception):
     """Not a failure: what has been read of this table is void (a column had to be widened). Call `read` again."""
 
 
+MISNAMED_HINT = "Give it the extension of what it is, or export it again; unpack archives first."
+
+
+def misnamed(kind: str, what: str) -> FileInvalid:
+    """The error for a file that is something else than the kind that its name says."""
+    return FileInvalid(
+        f"The file is named like {kind}, but looks like {what}.",
+        hint=MISNAMED_HINT,
+    )
+
+
 def is_panic(error: BaseException) -> bool:
     """Whether a parser that is written in Rust gave up; its error has no base but BaseException, and no module."""
     return type(error).__name__ == "PanicException"
 
 
 __all__ = [
+    "MISNAMED_HINT",
     "AddressRefused",
     "BadCredentials",
     "CellTooLarge",
@@ -50,4 +62,5 @@ __all__ = [
     "SourceUnreachable",
     "TableMissing",
     "is_panic",
+    "misnamed",
 ]

@@ -10,6 +10,7 @@ null they are at or after everything, and never the largest.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation, localcontext
@@ -21,6 +22,10 @@ from base.tables import ColumnType
 
 _EPOCH = datetime(1970, 1, 1)
 _DAY_SECONDS = 86_400
+_ISO = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:([T ]\d\d:\d\d(:\d\d)?)((?:(?<=:\d\d:\d\d)[.,]\d+)?(?:Z|[+-]\d\d(?::?\d\d)?)?))?",
+    re.ASCII,
+)
 DIGITS_MAX = 2_000  # of a decimal; PostgreSQL has more, but no cursor does
 
 
@@ -56,10 +61,15 @@ def check(type: ColumnType, column: str = "") -> None:
 
 
 def moved_back(text: str, type: ColumnType, seconds: int) -> str:
-    """A cursor moved back by a look-back: whole days for DATE, as many units for numbers; TEXT and UUID stay."""
+    """A cursor moved back by a look-back: whole days for DATE, as many units for numbers.
+
+    A TEXT that is a date or a moment in ISO 8601 keeps its form; any other, and UUID, stays.
+    """
     at = value(text, type)
-    if seconds <= 0 or isinstance(at, str):
+    if seconds <= 0:
         return text
+    if isinstance(at, str):
+        return _text_before(at, seconds)
     return _TO_TEXT[type](_before(at, seconds))
 
 
@@ -83,6 +93,21 @@ def _before(at: Any, seconds: int) -> Any:
         return full.time() if full.date() == date.max else time()
     with localcontext(prec=DIGITS_MAX):
         return at - seconds
+
+
+def _text_before(text: str, seconds: int) -> str:
+    """The same point in time earlier; its fraction and its zone are what they were."""
+    parts = _ISO.fullmatch(text)
+    try:
+        at = datetime.fromisoformat(parts[1] + (parts[2] or "")) if parts else None
+    except ValueError:  # as 2026-02-31
+        at = None
+    if parts is None or at is None:
+        return text
+    if parts[2] is None:
+        return str(_before(at.date(), seconds))
+    earlier = _before(at, seconds).isoformat(parts[2][0], "seconds" if parts[3] else "minutes")
+    return f"{earlier}{parts[4]}"
 
 
 def _sorted(at: Any) -> Any:

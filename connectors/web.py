@@ -36,7 +36,11 @@ _PIECE_BYTES = 1024**2  # that one step of decompression may give
 _AGENT = "Headwater"
 _ENCODINGS = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses that may be others in a minute
+_PASSING = frozenset(
+    {408, 425, 429}
+)  # statuses that may be others in a minute, and all of 5xx but these
+_LASTING = frozenset({501, 505, 506, 510, 511})
+_CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
 _PORTS = {"http": 80, "https": 443}
 
 T = TypeVar("T")
@@ -315,12 +319,14 @@ def _redirected(url: httpx.URL, location: str) -> httpx.URL:
 
 
 def _refuse(response: httpx.Response, url: httpx.URL, *, has_private: bool) -> None:
-    """Raise for an answer that is neither a success nor `304`."""
+    """Raise for an answer that is neither a success nor, where it was asked for, `304`."""
     status = response.status_code
-    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES or status == HTTPStatus.NOT_MODIFIED:
+    is_asked = not _CONDITIONS.isdisjoint(response.request.headers)
+    is_known = status == HTTPStatus.NOT_MODIFIED and is_asked
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES or is_known:
         return
     what = f"{shown(url)} answered {status}{_phrase(status)}."
-    if status in _PASSING:
+    if _may_pass(response):
         wait = _retry_after(response.headers.get("retry-after"))
         raise _Again(SourceUnreachable(what, hint="It may work later."), wait)
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
@@ -331,6 +337,17 @@ def _refuse(response: httpx.Response, url: httpx.URL, *, has_private: bool) -> N
         )
         raise BadCredentials(what, hint=hint)
     raise Answered(what, hint="Check the URL.", status=status)
+
+
+def _may_pass(response: httpx.Response) -> bool:
+    """Whether a refusal may be none in a minute: some say 403 where they mean too many requests."""
+    status, headers = response.status_code, response.headers
+    is_limited = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"
+    return (
+        status in _PASSING
+        or (status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in _LASTING)
+        or (status == HTTPStatus.FORBIDDEN and is_limited)
+    )
 
 
 class Answered(ConnectionFailed):
@@ -358,7 +375,7 @@ def _retry_after(text: str | None) -> float | None:
         return float(text.strip()[:12])
     try:
         until = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if until.tzinfo is None:
         until = until.replace(tzinfo=UTC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers, UploadFile
@@ -100,7 +101,7 @@ def _query_example(declared: tuple[Field, ...]) -> dict[str, str]:
 def _example(field: Field) -> Any:
     if field.kind == "file":
         name = field.example or f"<{field.name}>.csv"
-        return UploadFile(file=None, filename=name)  # type: ignore[arg-type]
+        return UploadFile(BytesIO(b"\n"), size=1, filename=name)
     if field.example is not None:
         return field.example
     if field.choices:

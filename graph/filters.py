@@ -144,7 +144,7 @@ def text_is(column: str, filter: StringFilter | None, field: str) -> list[Condit
         if given is not None:
             text = clean(given, f"{field}.{name}")
             conditions.append(CompareText(column, operator, text, folds))
-    return [*conditions, *null_is(column, filter.is_null)]
+    return [*conditions, *null_is(column, null=filter.is_null)]
 
 
 def key_within(column: str, filter: KeyFilter | None, field: str) -> list[Condition]:
@@ -182,7 +182,7 @@ def time_is(column: str, filter: DateTimeFilter | None) -> list[Condition]:
             conditions.append(Compare(column, "<" if operator == "<=" else ">=", end))
         else:
             conditions.append(Compare(column, operator, start))
-    return [*conditions, *null_is(column, filter.is_null)]
+    return [*conditions, *null_is(column, null=filter.is_null)]
 
 
 def _shown_as(time: datetime) -> tuple[datetime, datetime]:
@@ -192,7 +192,7 @@ def _shown_as(time: datetime) -> tuple[datetime, datetime]:
     return time, time + _SHOWN
 
 
-def null_is(column: str, null: bool | None) -> list[Condition]:  # noqa: FBT001 - as the input has it
+def null_is(column: str, *, null: bool | None) -> list[Condition]:
     """The column is null, or is not; None leaves it open."""
     return [] if null is None else [IsNull(column, null=null)]
 

@@ -67,6 +67,7 @@ def create_app(settings: Settings, *, embedded: bool) -> Starlette:
             stack.callback(platform.rows.close)
             gc.collect()
             gc.freeze()  # the schema and modules live for ever: the collector need not walk them again
+            gc.enable()
             yield
 
     app = Starlette(

@@ -1,14 +1,11 @@
-"""The REST dialects: beside the GraphQL API in one process, or in a process of their own."""
+"""The REST dialects, and how they reach the GraphQL API in the same process."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
-from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
@@ -27,9 +24,7 @@ from graph.operations import Answer as Refused
 from graph.operations import Engine, Request
 from graph.schema import export
 from graph.serialized import dumps
-from server import health, pages
 from server.auth import ContextFactory
-from server.middleware import layers
 
 
 class InProcess:
@@ -112,34 +107,4 @@ def build(settings: Settings, executor: Executor) -> Gateway:
         limits=Limits(settings.body_bytes_max, settings.upload_bytes_max),
         wait_seconds=settings.gateway_wait_seconds_max,
         sdl=export,
-    )
-
-
-def create_gateway(settings: Settings, graphql_url: str) -> Starlette:
-    """An app of the dialects alone, over the GraphQL API at a URL; raises SettingsError for what is no URL."""
-    parts = urlsplit(graphql_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingsError(f"--graphql-url: {graphql_url!r} is not an http(s) URL")
-    from gateway.remote import Remote  # noqa: PLC0415 - heavy, and in this process alone
-
-    remote = Remote(graphql_url)
-    gateway = build(settings, remote)
-
-    async def answers() -> None:
-        if await remote.version() is None:
-            raise RuntimeError("the GraphQL API does not answer")
-
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        yield
-        await remote.aclose()
-
-    return Starlette(
-        routes=[
-            *pages.docs_routes(),
-            GatewayRoute(gateway),
-            *health.routes(health.Readiness({"graphql": answers})),
-        ],
-        middleware=layers(settings),
-        lifespan=lifespan,
     )

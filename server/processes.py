@@ -16,7 +16,6 @@ from starlette.types import ASGIApp
 
 from base.settings import Settings, SettingsError
 from server.app import create_app
-from server.gateway import create_gateway
 from server.operations import make_ready, upgrade_apart
 from server.websockets import SOCKET_MESSAGE_BYTES_MAX, SocketProtocol
 
@@ -38,24 +37,14 @@ def run_api(settings: Settings, *, embedded: bool) -> None:
             "sources may be on loopback and private networks, the default in development: "
             "set HEADWATER_ALLOW_NETWORKS, or HEADWATER_ENV=production to close them"
         )
-    server = _server(app)
+    server = server_of(app)
     server.on_start = lambda: click.echo(app.state.welcome)
     server.on_stop = app.state.sockets.stop
-    _run(server, listener)
+    run(server, listener)
 
 
-def run_gateway(settings: Settings, graphql_url: str) -> None:
-    """Serve the REST dialects over a GraphQL API elsewhere, until SIGTERM or Ctrl-C."""
-    listener = listen(settings.host, settings.port)
-    settings = replace(settings, port=listener.getsockname()[1])
-    app = create_gateway(settings, graphql_url)
-    server = _server(app)
-    welcome = f"The gateway to {graphql_url} answers at {settings.effective_public_url}"
-    server.on_start = lambda: click.echo(welcome)
-    _run(server, listener)
-
-
-def _server(app: ASGIApp) -> Server:
+def server_of(app: ASGIApp) -> Server:
+    """The server of an app, for sockets that are bound already."""
     config = uvicorn.Config(
         app,
         lifespan="on",
@@ -74,7 +63,8 @@ def _server(app: ASGIApp) -> Server:
     return Server(config)
 
 
-def _run(server: Server, listener: socket.socket) -> None:
+def run(server: Server, listener: socket.socket) -> None:
+    """Serve until SIGTERM or Ctrl-C; ends the process with 3 where the server did not start."""
     with suppress(KeyboardInterrupt):  # uvicorn raises it once it has ended in order
         server.run(sockets=[listener])
     if not server.started:

@@ -1,15 +1,16 @@
-"""What the end of a job does to what belongs to it: its source, its steps, its partitions. In its transaction."""
+"""What the end of a job, or of an attempt at it, does to what belongs to it: source, steps, partitions, log."""
 
 # ruff: noqa: S608 - the texts are put together from fixed words; every value is a parameter
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from base.errors import PlatformError
 from models import JobStatus
-from services.statements import dump, fetch
+from services.statements import dump, fetch, load
 from services.values import storable
 
 
@@ -27,6 +28,41 @@ async def hold_source(job_id: int) -> None:
             WHERE id = (SELECT data_source_id FROM jobs WHERE id = :id) {for_update}""",
         id=job_id,
     )
+
+
+async def wait_again(job_ids: Sequence[int]) -> None:
+    """Let no step of jobs run that are queued again. In the transaction that queues them."""
+    if job_ids:
+        await fetch(
+            """UPDATE job_steps SET status = 'queued' WHERE status = 'running'
+                AND job_id IN (SELECT CAST(line.value ->> 'id' AS BIGINT) FROM {lines}) RETURNING id""",
+            lines=dump([{"id": job_id} for job_id in job_ids]),
+        )
+
+
+def log_label(parent_id: int | None, options: dict[str, Any]) -> str:
+    """What each line of a partition begins with in the log of its job; nothing for a job."""
+    return "" if parent_id is None else f"[{options['partition'] + 1}/{options['of']}] "
+
+
+async def log_deaths(jobs: Sequence[dict[str, Any]]) -> None:
+    """Say in the logs of these rows of `jobs` that their attempts ended with their workers."""
+    lines = []
+    for job in jobs:
+        label = log_label(job["parent_id"], load(job["options"]) or {})
+        message = (
+            f"{label}Attempt {job['attempts']} ended without a word: its worker was killed, or lost its machine or the"
+            " database. What it had kept is not lost."
+        )
+        lines.append({"id": job["parent_id"] or job["id"], "message": message})
+    if lines:
+        await fetch(
+            """INSERT INTO job_logs (job_id, at, level, message)
+                SELECT s.id, {stamp}, 'warning', line.value ->> 'message'
+                FROM {lines} JOIN jobs s ON s.id = CAST(line.value ->> 'id' AS BIGINT)
+                ORDER BY line.key {for_key_share} RETURNING id""",
+            lines=dump(lines),
+        )
 
 
 async def settle(job_id: int, status: JobStatus, error: dict[str, Any] | None) -> None:
@@ -62,7 +98,8 @@ async def settle(job_id: int, status: JobStatus, error: dict[str, Any] | None) -
 
 async def cancel_partitions(job_id: int) -> None:
     """As `leases.cancel`, for all partitions of a job, in the transaction that locked that one."""
-    # One statement, or one that is given back in between would slip by.
+    # Locked by number, as sweeps do it: two that lock the same rows in different orders end one of them.
+    await fetch("SELECT id FROM jobs WHERE parent_id = :id ORDER BY id {for_update}", id=job_id)
     queued = "CASE WHEN status = 'queued' THEN"
     await fetch(
         f"""UPDATE jobs SET status = {queued} 'cancelled' ELSE 'cancelling' END, cancel_requested = TRUE,

@@ -16,7 +16,15 @@ from base.errors import PlatformError
 from models import JobKind, JobStatus
 from models.database import transaction
 from services import progress
-from services.endings import cancel_partitions, error_json, hold_source, settle
+from services.endings import (
+    cancel_partitions,
+    error_json,
+    hold_source,
+    log_deaths,
+    log_label,
+    settle,
+    wait_again,
+)
 from services.statements import dump, fetch, load
 from services.values import storable
 
@@ -76,9 +84,7 @@ class Lease:
     @property
     def label(self) -> str:
         """What each of its lines in the log begins with."""
-        if self.parent_id is None:
-            return ""
-        return f"[{self.options['partition'] + 1}/{self.options['of']}] "
+        return log_label(self.parent_id, self.options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,13 +309,17 @@ async def sweep() -> int:
         f"SELECT id FROM jobs WHERE ({overdue}) OR ({waiting}) LIMIT 1", resend=RESEND_MS
     ):
         return 0
-    requeued = await fetch(
-        f"""UPDATE jobs SET status = 'queued', deaths = deaths + 1, worker = NULL, run_after_ms = 0, woken_at_ms = 0,
-              {_TOUCH}
-            WHERE {overdue} AND status = 'running' AND deaths + 1 < :deaths
-              AND id IN (SELECT j.id FROM jobs j WHERE {overdue} {{skip_locked}}) RETURNING {_NAMES}""",
-        deaths=DEATHS_MAX,
-    )
+    async with transaction():
+        requeued = await fetch(
+            f"""UPDATE jobs SET status = 'queued', deaths = deaths + 1, worker = NULL, run_after_ms = 0,
+                  woken_at_ms = 0, {_TOUCH}
+                WHERE {overdue} AND status = 'running' AND deaths + 1 < :deaths
+                  AND id IN (SELECT j.id FROM jobs j WHERE {overdue} ORDER BY j.id {{skip_locked}})
+                RETURNING {_NAMES}, attempts, options""",
+            deaths=DEATHS_MAX,
+        )
+        await wait_again([job["id"] for job in requeued])
+    await log_deaths(requeued)
     _tell(requeued)
     rest = await fetch(  # not all that is overdue: a lease may have run out since the last statement
         f"SELECT id, kind, status, fence FROM jobs WHERE {overdue} AND {_LAST} ORDER BY id LIMIT {EXPIRED_MAX}",
@@ -381,12 +391,15 @@ async def _end(lease: Lease, status: JobStatus, error: dict[str, Any] | None) ->
 
 
 async def _give_back(lease: Lease, change: str, **values: Any) -> None:
-    rows = await fetch(
-        f"""UPDATE jobs SET status = 'queued', worker = NULL, lease_until_ms = 0, woken_at_ms = 0, {change}, {_TOUCH}
-            WHERE {_HELD} AND status = 'running' RETURNING {_NAMES}""",
-        **values,
-        **_keys(lease),
-    )
+    async with transaction():
+        rows = await fetch(
+            f"""UPDATE jobs SET status = 'queued', worker = NULL, lease_until_ms = 0, woken_at_ms = 0, {change},
+                  {_TOUCH}
+                WHERE {_HELD} AND status = 'running' RETURNING {_NAMES}""",
+            **values,
+            **_keys(lease),
+        )
+        await wait_again([job["id"] for job in rows])
     _tell(rows)
     if not rows:
         await is_cancelled(lease)  # raises LeaseLost where that is the reason

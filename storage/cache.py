@@ -16,9 +16,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import aiofiles
-
 from base.errors import Internal
+from storage.opened import opened
 
 USE_SECONDS = 600  # between handing a path out and opening it
 _LOCKS = ".locks"
@@ -145,7 +144,7 @@ class _Turn:
 
 async def _download(part: Path, size_bytes: int, chunks: AsyncIterator[bytes]) -> None:
     size = 0
-    async with aiofiles.open(part, "xb") as file:
+    async with opened(part, "xb") as file:
         async for chunk in chunks:
             size += len(chunk)
             await file.write(chunk)

@@ -12,11 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-import aiofiles
-
 from base.errors import Conflict, NotFound, PayloadTooLarge, StorageFull
 from storage import errors, scratch
 from storage.keys import KEY_FORM, check_key
+from storage.opened import opened
 from storage.parts import LocalParts, hash_of
 from storage.signing import Signer
 from storage.store import ObjectInfo, PartInfo, Place
@@ -81,7 +80,7 @@ class LocalStore:
         """See `ObjectStore.open`; chunks of up to a mebibyte."""
         path = await self.local_path(key)
         left = None if end is None else max(end - start, 0)
-        async with aiofiles.open(path, "rb") as file:
+        async with opened(path, "rb") as file:
             await file.seek(start)
             while left is None or left > 0:
                 chunk = await file.read(BUFFER_BYTES if left is None else min(BUFFER_BYTES, left))
@@ -286,7 +285,7 @@ async def _spool(
     """Write the chunks to a new file, hashing them on the way; the number of bytes."""
     size = 0
     buffer = bytearray()
-    async with aiofiles.open(part, "xb") as file:
+    async with opened(part, "xb") as file:
         async for chunk in chunks:
             size += len(chunk)
             if size > bytes_max:

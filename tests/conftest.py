@@ -15,6 +15,7 @@ from hypothesis import HealthCheck
 
 import models.database
 import storage
+from base import process
 from base.credentials import Keyring, generate_key
 from base.net import Guard
 from base.settings import Settings
@@ -39,6 +40,9 @@ hypothesis.settings.register_profile("repeat", _EXPLORE, derandomize=True, datab
 hypothesis.settings.load_profile("repeat")
 
 
+gc.disable()  # until all modules are imported
+
+
 @pytest.hookimpl(trylast=True)  # after the order of tests was drawn
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that start processes come first: they take longest, and what begins last is what all others wait for."""
@@ -50,11 +54,13 @@ def pytest_collection_finish() -> None:
     """Modules and tests live as long as the run: the collector need not walk them again and again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish() -> None:
-    """What is frozen would look like a leak to libraries that count theirs."""
+    """What is frozen would look like a leak to libraries that count theirs, and so would a process that runs."""
     gc.unfreeze()
+    process.stop()
 
 
 @pytest.fixture(scope="session")
@@ -80,8 +86,8 @@ def postgres_database(postgres_url: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def mariadb_url() -> str:
     """The local MariaDB, as root. Make a database of your own in it: `mariadb_database`."""
-    databases.need("MariaDB", databases.MARIADB_PORT)
-    return f"mysql://root@127.0.0.1:{databases.MARIADB_PORT}/"
+    databases.MARIADB.need()
+    return databases.MARIADB.url
 
 
 @pytest.fixture
@@ -89,6 +95,14 @@ def mariadb_database(mariadb_url: str) -> Iterator[str]:
     """A new, empty MariaDB database."""
     with databases.mariadb_database() as url:
         yield url
+
+
+@pytest.fixture(scope="session", params=databases.MYSQL_SERVERS, ids=lambda server: server.name)
+def mysql_server(request: pytest.FixtureRequest) -> databases.MysqlServer:
+    """MariaDB, and each MySQL that `TEST_MYSQL_URLS` names."""
+    server: databases.MysqlServer = request.param
+    server.need()
+    return server
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,10 @@ class HttpServer:
         ).json()
         return found
 
+    def empty_out(self, run: str) -> None:
+        """Let the run have no records from now on."""
+        httpx.get(f"{self.url}/empty-out/{run}", timeout=CALL_SECONDS_MAX, trust_env=False)
+
 
 @contextmanager
 def serving(certificate: Path | None = None) -> Iterator[HttpServer]:
@@ -87,6 +91,7 @@ def serving(certificate: Path | None = None) -> Iterator[HttpServer]:
 
 
 _requests: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+_emptied: set[str] = set()  # runs whose records are gone
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -104,6 +109,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.run = run
         if what == "seen":
             self.answer_json(_requests[run])
+            return
+        if what == "empty-out":
+            _emptied.add(run)
+            self.answer_json({})
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
         requests = _requests[run]
@@ -138,7 +147,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def rows(self, start: int, count: int = PAGE_ROWS) -> list[dict[str, Any]]:
         since = self.query.get("since", "")
-        found = [row for row in map(record, range(ROWS)) if row["changed"] >= since]
+        every = range(0 if self.run in _emptied else ROWS)
+        found = [row for row in map(record, every) if row["changed"] >= since]
         return found[start : start + count]
 
     # Paging
@@ -217,6 +227,14 @@ class _Handler(BaseHTTPRequestHandler):
             }
         )
 
+    def give_same_records(self) -> None:
+        self.answer_json({"made": self.number, "data": self.rows(0, 3)})
+
+    def give_sparse_pages(self) -> None:
+        place = int(self.query.get("cursor", "0"))
+        found = self.rows(place and 1, 1) if place in {0, 29} else []
+        self.answer_json({"data": found, "next": place + 1 if place < 29 else None})
+
     def give_empty_pages(self) -> None:
         self.answer_json({"data": [], "next": f"c{self.number}"})
 
@@ -255,8 +273,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer_json({"data": rows[start : start + 3]})
 
     def give_numbers(self) -> None:
-        body = b'{"data": [{"id": 1, "big": 18446744073709551616, "exact": 9007199254740993, "odd": {"a": 1}},'
-        body += b' {"id": 2, "big": 1, "exact": 1, "odd": [2]}], "meta": {}}'
+        body = b'{"data": [{"id": 1, "big": 18446744073709551616, "exact": 9007199254740993, "odd": {"a": 1},'
+        body += b' "many": 12345678901234567.89}, {"id": 2, "big": 1, "exact": 1, "odd": [2], "many": 1.5}], "meta": {}}'
         self.answer(body, content_type="application/json")
 
     def give_words(self) -> None:
@@ -267,6 +285,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def give_groups(self) -> None:
         self.answer_json({"groups": [{"items": [record(0), record(1)]}, {"items": [record(2)]}]})
+
+    def give_by_id(self) -> None:
+        self.answer_json({"data": {f"x{row['id']}": row for row in self.rows(0, 3)}})
 
     def give_one(self) -> None:
         self.answer_json({"id": 7, "name": "seven"})
@@ -284,6 +305,9 @@ class _Handler(BaseHTTPRequestHandler):
     def give_latin(self) -> None:
         body = json.dumps([{"name": "Bodø"}], ensure_ascii=False).encode("latin-1")
         self.answer(body, content_type="application/json; charset=iso-8859-1")
+
+    def give_surrogate(self) -> None:
+        self.answer(b'[{"name": "\\ud800"}]', content_type="application/json")
 
     def give_not_utf8(self) -> None:
         self.answer(b'[{"name": "Bod\xf8"}]', content_type="application/json")
@@ -303,7 +327,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer_json({}, 404)
 
     def give_error_once(self) -> None:
-        self.answer_json(self.rows(0, 3), 500 if self.number == 1 else 200)
+        status = int(self.query.get("status", "500"))
+        self.answer_json(self.rows(0, 3), status if self.number == 1 else 200)
 
     def give_errors(self) -> None:
         self.answer_json({}, 502)
@@ -316,6 +341,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def give_throttle_long(self) -> None:
         self.throttle(429, "86400")
+
+    def give_throttle_forbidden(self) -> None:
+        self.throttle(403, "7")
+
+    def give_throttle_absurd(self) -> None:
+        self.throttle(429, f"Fri, 31 Dec {10**30} 23:59:59 GMT")
+
+    def give_used_up(self) -> None:
+        """As GitHub says that the requests of this hour are used up."""
+        left = {"x-ratelimit-remaining": "0"} if self.number == 1 else {}
+        self.answer_json(self.rows(0, 3), 403 if self.number == 1 else 200, **left)
 
     def throttle(self, status: int, retry_after: str) -> None:
         if self.number == 1:
@@ -432,10 +468,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def give_named(self) -> None:
         """A file whose name and type are what the query says."""
-        headers = {"content_type": self.query.get("type", "application/octet-stream")}
-        if "name" in self.query:
-            headers["content_disposition"] = self.query["name"]
-        self.answer(self.query.get("body", CSV.decode()).encode(), **headers)
+        said = self.query.get
+        headers = {"content_type": said("type", "application/octet-stream")}
+        headers |= {"content_disposition": self.query["name"]} if "name" in self.query else {}
+        self.answer(said("body", CSV.decode()).encode(), int(said("status", "200")), **headers)
 
 
 BOMB = b""

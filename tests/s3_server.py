@@ -71,6 +71,9 @@ def shared(folder: Path) -> Iterator[S3Server]:
             if not known["users"]:
                 _stop(known, folder)
                 state.unlink()
+        for process in _STARTED:
+            if process.poll() is None:
+                process.returncode = 0  # for others, the last of whom stops it: not waited for
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from base import process
 from base.tables import TableSchema
 from connectors import since
 from services.platform import Platform
+from storage.snapshots.drifts import source_type
 from storage.snapshots.manifest import Cursor, LocalPart, Manifest, Part, StoredFile, StoredTable
 from storage.snapshots.modes import SyncMode
 from storage.snapshots.rows import local_part
@@ -191,8 +192,7 @@ class Completion:
             return None
         before = self._base.table(table)
         if table.merging.since is not None and before is not None and before.cursor is not None:
-            schema = self._schema(table)
-            kind = next(each.type for each in schema.columns if each.name == column)
+            kind = source_type(self._schema(table), column)
             value = since.later(before.cursor.value, value, kind)
         return Cursor(column, value) if value is not None else None
 

@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 from base.forks import Channel
 from base.tables import ColumnType
 from storage.snapshots import compact, evolve, merge, profile
+from storage.snapshots.drifts import source_type
+from storage.snapshots.earlier import earlier_types
 from storage.snapshots.manifest import LocalPart, Part, StoredFile
 from storage.snapshots.modes import SyncMode
 from workers.messages import FinishedPart, FinishOrder, FinishTable, NewFile, TableFinished
@@ -90,11 +92,17 @@ class _Finisher:
             folder=self._folder,
             memory_bytes=self._memory_bytes,
             cursor_type=self._cursor_type(),
+            decimals=[c.name for c in table.table.columns if c.type is ColumnType.DECIMAL],
+            earlier=earlier_types(table.table),
         )
 
     def _cursor_type(self) -> ColumnType | None:
-        cursor = self._table.cursor_column
-        return next((each.type for each in self._table.table.columns if each.name == cursor), None)
+        """A number that is stored as a text is ordered as a decimal."""
+        table, cursor = self._table.table, self._table.cursor_column
+        if cursor is None:
+            return None
+        kind = source_type(table, cursor)
+        return ColumnType.DECIMAL if kind is ColumnType.INTEGER else kind
 
     def _with_vectors(self, items: Sequence[_Item], combined: merge.Combined) -> list[_Item]:
         changed = {vector.part: vector for vector in combined.vectors}

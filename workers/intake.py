@@ -13,6 +13,7 @@ from base.tables import ColumnType, TableSchema
 from connectors import bounds, since
 from connectors.connector import Connector, Increment, Reading, StoredColumn
 from storage.snapshots import evolve
+from storage.snapshots.drifts import source_type
 from storage.snapshots.modes import SyncMode
 from workers.messages import Before, TableEvolved, TableOrder
 
@@ -95,7 +96,10 @@ class Intake:
         column = _cursor_column(self._order)
         increment = Increment(column, self.since) if column is not None else None
         self.selection = replace(
-            selection, increment=increment, widened=_texts(self.before), stored=_stored(self.before)
+            selection,
+            increment=increment,
+            widened=_texts(self.before, besides=column),
+            stored=_stored(self.before),
         )
         return connector.read(self.selection, after)
 
@@ -147,7 +151,7 @@ class Intake:
     def _has_same_cursor(self, before: Before) -> bool:
         """Whether the stored cursor still says which rows are new; the values of another type have another order."""
         table, column = self.reading.table, self.cursor_column
-        return column is not None and _type(before.table, column) is _type(table, column)
+        return column is not None and source_type(before.table, column) is _type(table, column)
 
 
 def _cursor_column(order: TableOrder) -> str | None:
@@ -163,17 +167,21 @@ def _since(order: TableOrder) -> str | None:
     column, before = _cursor_column(order), order.before
     if column is None or before is None or before.cursor is None or before.cursor.column != column:
         return None
-    kind = _type(before.table, column)
+    kind = source_type(before.table, column)
     seconds = order.plan.lookback_seconds
     if seconds is None:
         seconds = LOOKBACK_SECONDS if kind in _TIMES else 0
     return since.moved_back(before.cursor.value, kind, seconds)
 
 
-def _texts(before: Before | None) -> tuple[str, ...]:
-    """Columns that stay text, whatever a source would give them as this time."""
+def _texts(before: Before | None, besides: str | None) -> tuple[str, ...]:
+    """Columns that stay text, whatever a source would give them as this time.
+
+    The cursor does not: a text has another order, or none.
+    """
     columns = before.table.columns if before is not None else ()
-    return tuple(column.name for column in columns if column.type is ColumnType.TEXT)
+    texts = (column.name for column in columns if column.type is ColumnType.TEXT)
+    return tuple(name for name in texts if name != besides)
 
 
 def _stored(before: Before | None) -> dict[str, StoredColumn]:

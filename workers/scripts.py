@@ -110,8 +110,11 @@ class _Attempt(Steps):
 
     async def publish(self) -> None:
         """Store the last step's output as a table, and commit snapshot and the job's end in one fenced transaction."""
-        progress = self.state.progress("Storing the result")
-        await steadily(self.lease, lambda: leases.report(self.lease, progress))
+        last, kept = self.steps[-1], self.state.outputs[-1]
+        rows = (kept.rows_in, kept.rows_out)
+        # The last step runs until its result is stored, also where an earlier attempt has done all but that.
+        runs = StepChange(last.key, last.position, JobStatus.RUNNING, *rows)
+        await self.checkpoint("Storing the result", [runs], is_progress=False)
         stored, notes = await self._derive()
         manifest = Manifest((stored,))
         await publishing.check_objects(self.platform.store, list(stored.files()))

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from base.errors import PayloadTooLarge
-from connectors.errors import FileInvalid
+from connectors.errors import FileInvalid, misnamed
 
 PARTS_MAX = 10_000
 UNPACKED_BYTES_MAX = 1024**3
@@ -53,12 +53,27 @@ _ROW_TAG = re.compile(rb"[<:]row[ />]")
 _UNPLACED_CELL = re.compile(rb"[<:]c(?=[ />])(?![^<>]* r=)")
 _UNPLACED_ROW = re.compile(rb"[<:]row(?=[ />])(?![^<>]* r=)")
 _ERROR = re.compile(rb'<[^<>]* t="e"[^<>]*>')
+_VALUE = re.compile(rb"v>(#[^<]*)")
+ERRORS = frozenset({b"#DIV/0!", b"#N/A", b"#NAME?", b"#NULL!", b"#NUM!", b"#REF!", b"#VALUE!"})
+STRICT = b"http://purl.oclc.org/ooxml/"  # how the names of strict Open XML start
+_NAME = rb"(?:[A-Za-z0-9_]{1,19}:)?"  # what may be before a tag's name
+_UNCOMPUTED = re.compile(  # a formula without a value; of one whose value is an empty text, the type is `str`
+    rb"<" + _NAME + rb'c(?= )(?![^<>]* t="str")([^<>]*)>'
+    rb"<" + _NAME + rb"f(?: [^<>]*)?(?:/>|>[^<]*</" + _NAME + rb"f>)"
+    rb"(?:<" + _NAME + rb"v ?/>|<" + _NAME + rb"v></" + _NAME + rb"v>)?</" + _NAME + rb"c>"
+)
+_FORMULA = re.compile(rb"[<:]f[ />]")
+_PREFIX_CHARS_MAX = 20
+_FORMULA_BYTES_MAX = 64 * 1024  # a cell's, of which a spreadsheet program takes 8,192 characters
 _FORBIDDEN = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 
 
 @dataclass(slots=True)
 class SheetScan:
-    """What a sheet's XML says of its size; error cells (`#DIV/0!`) by column letters, with the first one's place."""
+    """What a sheet's XML says of its size, and of cells that look empty.
+
+    Of error cells (`#DIV/0!`) and formulas that no program has computed: by column letters how many, and the first.
+    """
 
     column_min: int = 0  # 0 while there is none
     column_max: int = 0
@@ -69,8 +84,11 @@ class SheetScan:
     )
     cells_unplaced: int = 0
     errors: dict[str, tuple[int, str]] = field(default_factory=dict)
+    uncomputed: dict[str, tuple[int, str]] = field(default_factory=dict)
     error_row_max: int = 0
+    is_odd: bool = False  # strict Open XML, or with errors that the parser does not know
     _run: int = 0
+    _open: bytes = b""
 
     @property
     def cells(self) -> int:
@@ -95,6 +113,9 @@ class SheetScan:
         if sum(map(block.count, _CELL_TAGS)) > block.count(b"<c r="):
             self._count_unplaced(block)
         self._count_errors(block)
+        self._count_uncomputed(block)
+        if STRICT in block or (b">#" in block and not ERRORS.issuperset(_VALUE.findall(block))):
+            self.is_odd = True
 
     def _count_unplaced(self, block: bytes) -> None:
         """The most cells without a place in one row, which may have begun in a block before."""
@@ -110,11 +131,28 @@ class SheetScan:
                 if cell:
                     self.add_error(cell[1].decode().upper(), int(cell[2]))
 
+    def _count_uncomputed(self, block: bytes) -> None:
+        block = self._open + block
+        if _FORMULA.search(block):
+            for attributes in _UNCOMPUTED.findall(block):
+                cell = _CELL.search(attributes)
+                if cell:
+                    _count(self.uncomputed, cell[1].decode().upper(), int(cell[2]))
+        start = max(block.rfind(b"<c "), block.rfind(b":c "))
+        is_open = start >= 0 and b"c>" not in block[start:]
+        is_open &= len(block) - start < _FORMULA_BYTES_MAX
+        self._open = block[max(start - _PREFIX_CHARS_MAX, 0) :] if is_open else b""
+
     def add_error(self, letters: str, row: int) -> None:
         """Note an error cell, the next of the sheet."""
-        number, first = self.errors.get(letters, (0, f"{letters}{row}"))
         self.error_row_max = max(self.error_row_max, row)
-        self.errors[letters] = (number + 1, first)
+        _count(self.errors, letters, row)
+
+
+def _count(cells: dict[str, tuple[int, str]], letters: str, row: int) -> None:
+    """One more cell of a column, the next of the sheet."""
+    number, first = cells.get(letters, (0, f"{letters}{row}"))
+    cells[letters] = (number + 1, first)
 
 
 def scan(path: Path) -> list[SheetScan]:
@@ -146,7 +184,7 @@ class Office:
     def blocks(self, part: str) -> Iterator[bytes]:
         """An XML part in blocks, nothing of one that is not there."""
         if part in self.scans:
-            yield from _blocks(self.zip, self.zip.getinfo(part))
+            yield from blocks(self.zip, self.zip.getinfo(part))
 
 
 @contextlib.contextmanager
@@ -160,9 +198,8 @@ def checked(path: Path, kind: str) -> Iterator[Office]:
             _check_directory(archive, kind)
             scans = {}
             for info in archive.infolist():
-                is_xml = info.filename.lower().endswith((".xml", ".rels"))
-                found = _scan_part(archive, info, kind, is_xml=is_xml)
-                if is_xml:
+                found = _scan_part(archive, info, kind, is_xml=is_xml(info))
+                if is_xml(info):
                     scans[info.filename] = found
             yield Office(kind, archive, scans)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
@@ -170,6 +207,11 @@ def checked(path: Path, kind: str) -> Iterator[Office]:
             f"The {kind} file is damaged or cut off ({error}).",
             hint="Open it in an office program and save it again, or upload it again.",
         ) from error
+
+
+def is_xml(info: zipfile.ZipInfo) -> bool:
+    """Whether a part is named like XML."""
+    return info.filename.lower().endswith((".xml", ".rels"))
 
 
 def encrypted(kind: str) -> FileInvalid:
@@ -247,7 +289,7 @@ def _check_directory(archive: zipfile.ZipFile, kind: str) -> None:
     if any(part.flag_bits & _IS_ENCRYPTED for part in parts):
         raise encrypted(kind)
     if not any(_MAIN_PART.fullmatch(name) and name.startswith(folder) for name in names):
-        raise FileInvalid(f"The file is named like {kind}, but looks like {_other(names, kind)}.")
+        raise misnamed(kind, _other(names, kind))
     unpacked = sum(part.file_size for part in parts)
     packed = sum(part.compress_size for part in parts)
     hint = (
@@ -287,7 +329,7 @@ def _scan_part(
     """Unpack a part once: its size and checksum have to be what the table of contents says."""
     found = SheetScan()
     is_first = True
-    for block in _blocks(archive, info):
+    for block in blocks(archive, info):
         if not is_xml:  # a picture or an embedded file, which nobody parses
             continue
         if is_first and not block.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
@@ -309,7 +351,7 @@ def _scan_part(
     return found
 
 
-def _blocks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+def blocks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
     """The part in blocks that end between tags, unless a tag is as long as a block."""
     rest = b""
     with archive.open(info) as part:

@@ -14,9 +14,11 @@ from connectors.files.form import Form, refuse_year_zero
 
 _EPOCH_DAY = "1970-01-01 "
 _WHOLE_CHARS = len("1970-01-01 00:00:00")
+_MINUTE_CHARS = len("1970-01-01 00:00")
+_MINUTES = "none"
 _CLOCK = re.compile(
-    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2}(?P<gap>[ T]))?[0-9]{2}:[0-9]{2}:[0-9]{2}"
-    r"(?P<fraction>\.[0-9]{1,6})?(?P<zone>Z|\+00:00|\+00)?"
+    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2}(?P<gap>[ T]))?[0-9]{2}:[0-9]{2}"
+    r"(?P<seconds>:[0-9]{2}(?P<fraction>\.[0-9]{1,6})?)?(?P<zone>Z|\+00:00|\+00)?"
 )
 
 
@@ -27,12 +29,14 @@ class _Clock:
     has_day: bool
     gap: str
     zone: str
-    digits: str  # "0", "3", "6": so many; "trimmed": no zeros at the end; "or none": six, or none for whole seconds
+    # "0", "3", "6": so many; "trimmed": no zeros at the end; "or none": six, or none for whole seconds;
+    # "none": there are no seconds
+    digits: str
 
     @property
     def unit(self) -> str:
         """The least unit of Arrow that holds the fraction."""
-        return {"0": "s", "3": "ms"}.get(self.digits, "us")
+        return {"0": "s", "3": "ms", _MINUTES: "s"}.get(self.digits, "us")
 
     def read(self, texts: pa.Array) -> pa.Array:
         """Timestamps of the least unit that holds them, without a zone."""
@@ -52,6 +56,8 @@ class _Clock:
             texts = pc.utf8_rtrim(pc.utf8_rtrim(texts, "0"), ".")
             seconds = pc.cast(pc.cast(moments, pa.timestamp("s"), safe=False), pa.string())
             texts = pc.if_else(pc.less_equal(pc.binary_length(texts), _WHOLE_CHARS), seconds, texts)
+        elif self.digits == _MINUTES:
+            texts = pc.utf8_slice_codeunits(texts, 0, _MINUTE_CHARS)
         elif self.digits == "or none":
             texts = pc.replace_substring_regex(texts, r"\.000000$", "")
         if not self.has_day:
@@ -65,13 +71,15 @@ class _Clock:
         """For people; with the fraction's rule."""
         fraction = {"0": "", "3": ".fff", "6": ".ffffff", "trimmed": "[.f]", "or none": "[.ffffff]"}
         day = f"YYYY-MM-DD{self.gap}" if self.has_day else ""
-        return f"{day}HH:MM:SS{fraction[self.digits]}{self.zone}"
+        clock = "HH:MM" if self.digits == _MINUTES else f"HH:MM:SS{fraction[self.digits]}"
+        return f"{day}{clock}{self.zone}"
 
     @property
     def shape(self) -> str:
         """What every text of this pattern matches."""
         day = f"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{self.gap}" if self.has_day else ""
-        return rf"{day}[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}(?:\.[0-9]{{1,6}})?{re.escape(self.zone)}"
+        seconds = "" if self.digits == _MINUTES else r":[0-9]{2}(?:\.[0-9]{1,6})?"
+        return rf"{day}[0-9]{{2}}:[0-9]{{2}}{seconds}{re.escape(self.zone)}"
 
     def form(self) -> Form:
         """The form of columns that are written so."""
@@ -113,8 +121,10 @@ def clock_forms(text: str) -> list[Form]:
     if found is None:
         return []
     has_day = found["day"] is not None
-    if found["zone"] and not has_day:
+    if not has_day and (found["zone"] or not found["seconds"]):  # 10:30 may be minutes and seconds
         return []
+    if not found["seconds"]:
+        return [_Clock(has_day, found["gap"] or "", found["zone"] or "", _MINUTES).form()]
     digits = len(found["fraction"] or ".") - 1
     rules = [str(digits)] if digits in {0, 3, 6} else []
     if not (found["fraction"] or "").endswith("0"):
@@ -130,5 +140,5 @@ def every_clock_form() -> Iterator[Form]:
         _Clock(bool(gap), gap, zone, digits).form()
         for gap in ("", " ", "T")
         for zone in (("", "Z", "+00:00", "+00") if gap else ("",))
-        for digits in ("0", "3", "6", "trimmed", "or none")
+        for digits in ("0", "3", "6", "trimmed", "or none", *((_MINUTES,) if gap else ()))
     )

@@ -17,17 +17,50 @@ from connectors.files.forms import NOTHING, TEXT, by_key, candidates, nothing_as
 
 _SHOWN_CHARS = 40
 _PLAIN_NUMBER = r"-?[0-9]+(?:\.[0-9]+)?"
+_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_CLOCK = "[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\\.[0-9]+)?)?"
+_AWAY = "[+-](?:(?:0[1-9]|1[0-9])(?::?[0-9]{2})?|00:?(?:0[1-9]|[1-5][0-9]))"
+# All that Python and RE2, which do not agree on it, take for a space.
+_SPACE = "[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]"
 _HABITS: tuple[tuple[str, str, str], ...] = (
     # texts that would not read back the same as numbers or dates; what one does, what many do
     (r"-?0[0-9]+(?:\.[0-9]+)?", "starts with 0", "start with 0"),
-    (r"\+[0-9].*", "starts with +", "start with +"),
-    (r"\s.*|.*\s", "has a space at an end", "have spaces at an end"),
+    (r"-0", "is a zero with a sign", "are zeros with a sign"),
+    (r"\+[0-9](?s:.*)", "starts with +", "start with +"),
+    (f"{_SPACE}(?s:.*)|(?s:.*){_SPACE}", "has a space at an end", "have spaces at an end"),
     (r"[-+]?[0-9.]+[eE][-+]?[0-9]+", "is written with an exponent", "are written with an exponent"),
     (r"-?[0-9.]*,[0-9,.]*", "is written with a comma", "are written with a comma"),
+    (r"-?(?:[0-9]\.?){39,}", "has more than 38 digits", "have more than 38 digits"),
+    (r"[-+]?[0-9.,]+ ?%", "is a percentage", "are percentages"),
     (
-        r"[0-9]{1,2}[/.-][0-9]{1,2}[/.-][0-9]{2,4}",
+        r"[0-9]{1,2}[/.-][0-9]{1,2}[/.-][0-9]{2,4}(?:[ T,](?s:.*))?",
         "is a date whose day and month can be mistaken",
         "are dates whose day and month can be mistaken",
+    ),
+    (
+        r"[0-9]{4}[/.][0-9]{1,2}[/.][0-9]{1,2}(?:[ T,](?s:.*))?",
+        "is a date that is not written as YYYY-MM-DD",
+        "are dates that are not written as YYYY-MM-DD",
+    ),
+    (
+        rf"{_DAY}[ T]{_CLOCK} ?{_AWAY}",
+        "has an offset from UTC, which TIMESTAMP_TZ would not keep",
+        "have offsets from UTC, which TIMESTAMP_TZ would not keep",
+    ),
+    (
+        rf"(?:{_DAY}[ T])?[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}\.[0-9]{{7,}}(?:Z|[+-][0-9:]+)?",
+        "has more than 6 decimals of a second",
+        "have more than 6 decimals of a second",
+    ),
+    (
+        r"(?:(?s:.*) )?[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})? ?[AaPp]\.?[Mm]\.?",
+        "is a time of twelve hours",
+        "are times of twelve hours",
+    ),
+    (
+        r"[0-9]{1,2}:[0-9]{2}",
+        "is a time without seconds, or minutes and seconds",
+        "are times without seconds, or minutes and seconds",
     ),
 )
 

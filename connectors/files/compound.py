@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from connectors.errors import FileInvalid
+from connectors.errors import FileInvalid, misnamed
 from connectors.files.archive import encrypted
 
 MAGIC = b"\xd0\xcf\x11\xe0"
@@ -58,7 +58,7 @@ def check(path: Path, kind: str) -> None:
             found = [each for name, each in _STREAMS.items() if _lists(data, name)]
             if all(each != kind for each, _ in found):
                 what = found[0][1] if found else "an old Office document of another kind"
-                raise FileInvalid(f"The file is named like {kind}, but looks like {what}.")
+                raise misnamed(kind, what)
             if _has_password(data, kind):
                 raise encrypted(kind)
 

@@ -54,7 +54,7 @@ def _cast(texts: pa.Array, stored: pa.DataType) -> pa.Array:
 
 
 def _read_integer(texts: pa.Array, stored: pa.DataType) -> pa.Array:
-    plain = pc.replace_substring_regex(texts, r"^\+?(-?)0*([0-9]+)$", r"\1\2")
+    plain = pc.replace_substring_regex(texts, r"^\+?(-?)0*([0-9]+)(?:\.0*)?$", r"\1\2")
     if pc.any(pc.match_substring_regex(plain, "[^0-9-]")).as_py():
         raise pa.ArrowInvalid("not a whole number")
     return pc.cast(plain, stored)

@@ -1,9 +1,10 @@
 """CSV and TSV files.
 
-The first row that is not blank holds the column names. A quoted value may hold delimiters, line ends and doubled
-quotes; `""` is an empty text, nothing at all is no value. Blank lines are skipped, but in a file of one column each is
-a row without a value. Rows of another length than the first are rejects, and so are those with a value that is not of
-the type that the user set for its column: nothing is filled up, cut off or left out of a row.
+The first row that is not blank holds the column names; a line `sep=;` before it, meant for Excel, names the delimiter.
+A quoted value may hold delimiters, line ends and doubled quotes; `""` is an empty text, nothing at all is no value.
+Blank lines are skipped, but in a file of one column each is a row without a value. Rows of another length than the
+first are rejects, and so are those with a value that is not of the type that the user set for its column: nothing is
+filled up, cut off or left out of a row.
 
 Types are proposed from the first rows and proved on every value. Where a value disproves one, the whole file is looked
 through, so that a table is read again at most once.
@@ -25,7 +26,7 @@ from connectors.errors import FileInvalid, ReadAgain
 from connectors.files import rejects
 from connectors.files.batches import sliced
 from connectors.files.columns import TextColumn
-from connectors.files.dialect import propose_delimiter
+from connectors.files.dialect import propose_delimiter, said_delimiter
 from connectors.files.names import chosen, refuse_other_table, refuse_unknown, unique_names
 from connectors.files.pipeline import in_order
 from connectors.files.rows import Chunk, Scanner
@@ -33,6 +34,7 @@ from connectors.files.source import TextFile, check_utf8, line_ends, stored_file
 from connectors.files.tokens import Texts, Tokenizer
 
 SAMPLE_BYTES = 1024**2  # after which no more chunks are looked at to propose types
+_BAD_ROW = "Correct the row, or set the delimiter or the encoding."
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -74,7 +76,7 @@ class Delimited:
     def check(self) -> Health:
         """Read the header and the first rows."""
         known = self._learn()
-        rejects.refuse_many(known.rejects, known.rows)
+        rejects.refuse_many(known.rejects, known.rows, _BAD_ROW)
         delimiter = "tab" if known.delimiter == "\t" else repr(known.delimiter)
         columns = len(known.columns)
         return Health(f"{self._kind.upper()} file, {columns} columns, delimiter {delimiter}.")
@@ -82,7 +84,7 @@ class Delimited:
     def tables(self) -> list[TableSchema]:
         """The one table. What is said of its columns holds for the first rows, or for all if all were seen."""
         known = self._learn()
-        rejects.refuse_many(known.rejects, known.rows)
+        rejects.refuse_many(known.rejects, known.rows, _BAD_ROW)
         scope = "" if known.is_whole else f" (in the first {known.rows:,} rows)"
         columns = tuple(column.describe(scope, column.count) for column in known.columns)
         estimate = known.rows
@@ -131,7 +133,8 @@ class Delimited:
     def _first_look(self) -> _Known:
         blocks = self._file.blocks()
         head = next(blocks, None)
-        delimiter = self._delimiter or self._propose(head.data if head else b"")
+        start = head.data if head else b""
+        delimiter = self._delimiter or said_delimiter(start) or self._propose(start)
         scanner = Scanner(delimiter, self._limits.cell_bytes_max)
         chunks = scanner.chunks(chain([head] if head else [], blocks))
         for chunk in chunks:
@@ -221,6 +224,8 @@ def _split(chunk: Chunk, delimiter: str) -> tuple[int, list[str], Chunk] | None:
     """The header's line and names, and the chunk behind it; None if all its lines are blank."""
     rows = (row for row in chunk.rows(delimiter) if row.values)
     header = next(rows, None)
+    if header and header.line == 1 and said_delimiter(header.text.encode()):
+        header = next(rows, None)
     if header is None:
         return None
     following = next(rows, None)

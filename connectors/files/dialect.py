@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator
 
 _DELIMITERS = ",;\t|"
 _SAMPLE_BYTES = 256 * 1024
 _ROWS = 200
+_SAID = re.compile(rb'"?sep=([^\w\s"]|\t)"?[\r\n]', re.IGNORECASE)
+
+
+def said_delimiter(head: bytes) -> str | None:
+    """What a first line `sep=;` says, as Excel understands it, and as programs write it that mean Excel."""
+    said = _SAID.match(head)
+    return said[1].decode() if said and said[1].isascii() else None
 
 
 def propose_delimiter(head: bytes) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from connectors.errors import FileInvalid
+from connectors.files import digits
 from connectors.files.batches import too_large
 from connectors.files.source import Block
 
@@ -29,6 +31,8 @@ _IS_MARK[_COMMA] = True
 _IN_ARRAY, _IN_OBJECT = 1, 2  # how deep the elements of a document's arrays are
 _KEY_BYTES_MAX = 64 * 1024
 _SHOWN_CHARS = 60
+_LINES = "A JSON file is one value. Files of one value a line end in .ndjson or .jsonl."
+_TOO_LONG = "integer string conversion"  # what Python says of a whole number that it does not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +225,6 @@ def _name(outside: bytearray) -> str:
     return str(parse(tail[max(start, 0) :], 1))
 
 
-class Number(float):
-    """A number as it is written, for whoever wants all its digits."""
-
-    text: str
-
-
 def parse(text: bytes, line: int, *, keeps_digits: bool = False) -> Any:
     """A JSON text that starts in that line. Raises FileInvalid, also for keys that repeat."""
     if not text.strip():
@@ -240,25 +238,31 @@ def parse(text: bytes, line: int, *, keeps_digits: bool = False) -> Any:
         raise FileInvalid(
             f"Broken JSON in line {where}: {error.msg}, at {seen!r}."
             if seen
-            else f"Broken JSON in line {where}: the text ends too early."
+            else f"Broken JSON in line {where}: the text ends too early.",
+            hint=_LINES if error.msg == "Extra data" else "Correct it, or export it again.",
         ) from error
     except RecursionError as error:
         raise FileInvalid(f"The JSON in line {line} is nested too deeply.") from error
     except ValueError as error:
+        if _TOO_LONG in str(error):
+            limit = f"{sys.get_int_max_str_digits():,}"
+            raise FileInvalid(
+                f"The JSON in line {line} holds a whole number of more than {limit} digits.",
+                hint="Write it as a text, in quotes.",
+            ) from error
         raise FileInvalid(f"Broken JSON in line {line}: {error}.") from error
 
 
 def _float(text: str) -> float:
+    """A float where it holds the number as it is written."""
     value = float(text)
     if math.isinf(value):
         raise ValueError(f"the number {text[:_SHOWN_CHARS]} is larger than a float can be")
-    return value
+    return value if digits.is_held(text) else digits.number(text)
 
 
-def _number(text: str) -> Number:
-    number = Number(_float(text))
-    number.text = text
-    return number
+def _number(text: str) -> float:
+    return digits.number(text) if math.isfinite(float(text)) else _float(text)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from kreuzberg.exceptions import KreuzbergError
 
 from base.errors import PayloadTooLarge
 from connectors.connector import Connection
-from connectors.errors import FileInvalid, is_panic
+from connectors.errors import MISNAMED_HINT, FileInvalid, is_panic
 from connectors.files import archive, compound, slides
 from connectors.files.parts import Part, Parts, without_nothing
 from connectors.files.source import named
@@ -52,7 +52,7 @@ class Extracted(Parts):
         data = self._path.read_bytes()
         is_such = b"%PDF-" in data[:_HEAD_BYTES] if self._kind == "pdf" else compound.is_one(data)
         if not is_such:
-            raise FileInvalid(f"The file is named like {kind}, but is none.")
+            raise FileInvalid(f"The file is named like {kind}, but is none.", hint=MISNAMED_HINT)
         compound.check(self._path, kind)
         with _translated(kind):
             if self._kind == "pdf":

@@ -104,9 +104,31 @@ def nothing_as(kind: ColumnType, stored: pa.DataType) -> Form:
     )
 
 
+def _boolean(true: str, false: str) -> Form:
+    """Texts that are one of these two."""
+    both = f"{true} or {false}"
+
+    def read(texts: pa.Array) -> pa.Array:
+        values = pc.if_else(
+            pc.equal(texts, true), True, pc.if_else(pc.equal(texts, false), False, None)
+        )
+        if values.null_count > texts.null_count:
+            raise pa.ArrowInvalid("another text")
+        return values
+
+    def is_same(texts: pa.Array, values: pa.Array) -> pa.Array:
+        return pc.equal(texts, pc.if_else(values, true, false))
+
+    key, kind = f"boolean:{true}", ColumnType.BOOLEAN
+    return Form(
+        key, kind, pa.bool_(), both, both, read, is_same, f"{true}|{false}", f"{true}/{false}"
+    )
+
+
 BOOLEAN = _plain(
     "boolean", ColumnType.BOOLEAN, pa.bool_(), ("true or false", "true or false"), "true|false"
 )
+OTHER_BOOLEANS = (_boolean("TRUE", "FALSE"), _boolean("True", "False"))  # of Excel and R, of Python
 INTEGER = _plain("integer", ColumnType.INTEGER, pa.int64(), _WHOLE, _INTEGER)
 LONG_INTEGER = _decimal(_DIGITS_MAX, 0)
 FLOAT = Form(
@@ -143,7 +165,7 @@ def candidates(text: str) -> Sequence[Form]:
 
 
 _BY_SHAPE: dict[str, Sequence[Form]] = {
-    BOOLEAN.shape: [BOOLEAN],
+    **{form.shape: [form] for form in (BOOLEAN, *OTHER_BOOLEANS)},
     _INTEGER: [INTEGER, LONG_INTEGER],
     _SCIENTIFIC: [FLOAT],
     _DATE: [DATE],
@@ -160,5 +182,5 @@ def by_key(key: str) -> Form:
     """The form of that key, for a read that goes on; raises KeyError."""
     if decimal := re.fullmatch(r"decimal\(([0-9]+),([0-9]+)\)", key):
         return _decimal(int(decimal[1]), int(decimal[2]))
-    plain = (TEXT, NOTHING, BOOLEAN, INTEGER, FLOAT, DATE)
+    plain = (TEXT, NOTHING, BOOLEAN, *OTHER_BOOLEANS, INTEGER, FLOAT, DATE)
     return {form.key: form for form in (*plain, *every_clock_form())}[key]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -12,14 +12,16 @@ import pyarrow.parquet as pq
 from base.tables import Column, TableSchema
 from connectors.connector import Batch, Connection, Health, Reading, Selection
 from connectors.errors import FileInvalid, ReadAgain
-from connectors.files.arrow_types import Inexact, Path, TextPaths, column_type, convert, stored
+from connectors.files.arrow_types import Inexact, TextPaths, column_type, convert, stored
 from connectors.files.batches import sliced, too_large
+from connectors.files.int96 import Int96, exact
 from connectors.files.names import chosen, refuse_other_table, unique_names
 from connectors.files.source import stored_file, table_name
 
 BUFFER_BYTES = 1024**2  # of each column while it is read
 READ_ROWS = 16_384
 _SHOWN_CHARS = 200
+Micros = Mapping[int, pa.Array]  # columns of 96-bit timestamps by their places, in microseconds
 _BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
@@ -33,9 +35,15 @@ class ParquetFile:
         try:
             self._parquet = pq.ParquetFile(self._file, buffer_size=BUFFER_BYTES, pre_buffer=False)
             self._schema = self._parquet.schema_arrow
+            self._int96 = Int96(self._parquet, self._file, BUFFER_BYTES)
         except _BROKEN as error:
             self._file.close()
             raise _broken(error) from error
+        if not self._schema.names:
+            self.close()
+            raise FileInvalid(
+                "The Parquet file has no columns.", hint="Export it again, with its columns."
+            )
         self._names = unique_names(self._schema.names)
         self._as_text: TextPaths = frozenset()
 
@@ -98,10 +106,10 @@ class ParquetFile:
         read = 0
         for group in range(start, self._parquet.num_row_groups):
             waiting: Batch | None = None
-            for data in self._group(group, places):
+            for data, micros in self._group(group, places):
                 self._check_values(data, row)
                 row += data.num_rows
-                for piece in sliced(self._convert(data, places), self._limits):
+                for piece in sliced(self._convert(data, micros, places), self._limits):
                     if waiting:
                         yield waiting
                     waiting = Batch(piece, None, read)
@@ -109,48 +117,51 @@ class ParquetFile:
             if waiting:
                 yield Batch(waiting.data, [group + 1, paths], read)
 
-    def _group(self, group: int, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
+    def _group(self, group: int, places: Sequence[int]) -> Iterator[tuple[pa.RecordBatch, Micros]]:
         """The rows of a row group, the wanted columns only."""
         names = self._schema.names
         is_plain = len(set(names)) == len(names) and not any("." in name for name in names)
         rows = min(READ_ROWS, self._limits.batch_rows)
+        wide = [place for place in places if place in self._int96.places]
         try:
-            yield from (
-                self._parquet.iter_batches(
-                    rows, [group], [names[place] for place in places], use_threads=False
-                )
-                if is_plain
-                else (
-                    batch.select(places)
-                    for batch in self._parquet.iter_batches(rows, [group], use_threads=False)
-                )
-            )
+            take = self._int96.reader(group, wide, rows, is_plain=is_plain)
+            wanted = [names[place] for place in places] if is_plain else None
+            for batch in self._parquet.iter_batches(rows, [group], wanted, use_threads=False):
+                data = batch if is_plain else batch.select(places)
+                yield data, dict(zip(wide, take(data.num_rows), strict=True))
         except _BROKEN as error:
             raise _broken(error) from error
 
-    def _convert(self, data: pa.RecordBatch, places: Sequence[int]) -> pa.RecordBatch:
-        names = [self._names[place] for place in places]
+    def _convert(
+        self, data: pa.RecordBatch, micros: Micros, places: Sequence[int]
+    ) -> pa.RecordBatch:
         try:
             arrays = [
-                convert(values, (name,), self._as_text)
-                for values, name in zip(data.columns, names, strict=True)
+                self._converted(values, micros, place)
+                for values, place in zip(data.columns, places, strict=True)
             ]
         except Inexact as error:
             self._learn_all(places)
             raise ReadAgain from error
-        return pa.RecordBatch.from_arrays(arrays, names=names)
+        return pa.RecordBatch.from_arrays(arrays, names=[self._names[place] for place in places])
+
+    def _converted(self, values: pa.Array, micros: Micros, place: int) -> pa.Array:
+        path = (self._names[place],)
+        if place in micros:
+            values = exact(values, micros[place], path, self._as_text)
+        return convert(values, path, self._as_text)
 
     def _learn_all(self, places: Sequence[int]) -> None:
         """Find every path with a value that does not fit, so that the next read is the last."""
         for group in range(self._parquet.num_row_groups):
-            for data in self._group(group, places):
+            for data, micros in self._group(group, places):
                 for values, place in zip(data.columns, places, strict=True):
-                    self._learn(values, (self._names[place],))
+                    self._learn(values, micros, place)
 
-    def _learn(self, values: pa.Array, path: Path) -> None:
+    def _learn(self, values: pa.Array, micros: Micros, place: int) -> None:
         while True:
             try:
-                convert(values, path, self._as_text)
+                self._converted(values, micros, place)
             except Inexact as error:
                 self._as_text |= {error.path}
             else:

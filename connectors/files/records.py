@@ -30,34 +30,34 @@ from connectors.connector import (
     Reading,
     Reject,
     Selection,
-    StoredColumn,
 )
 from connectors.errors import FileInvalid, ReadAgain
 from connectors.files import rejects, shapes
 from connectors.files.batches import sliced
 from connectors.files.columns import TextColumn
-from connectors.files.elements import Elements, Number, elements, lines, outline, parse
+from connectors.files.digits import Number, may_be_lost
+from connectors.files.elements import Elements, elements, lines, outline, parse
 from connectors.files.names import chosen, refuse_other_table, refuse_unknown, unique_names
 from connectors.files.pipeline import in_order
 from connectors.files.shapes import MIXED, NOTHING, Shape
 from connectors.files.source import TextFile, check_utf8, stored_file, table_name
 
 SAMPLE_BYTES = 1024**2
+_BAD_LINE = "Correct the line; a file of one JSON value over several lines ends in .json."
 VALUE = "value"  # the column of elements that are no objects
 _NULL_ELEMENT = re.compile(rb"(?:\A|\})\s*null")  # pyarrow 26 crashes on one
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_LONG_NUMBER = re.compile(rb"[0-9]{16}")  # may be past what a float holds exactly
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the elements seen told. `mixed` has the line of the first value that made a column JSON."""
+    """What the elements seen told. `mixed` says of the first value that made a column JSON where it is, and why."""
 
     shape: Shape
     rows: int
     bytes_read: int
     is_whole: bool
-    mixed: dict[str, int] = field(default_factory=dict)
+    mixed: dict[str, str] = field(default_factory=dict)
     declared: Mapping[str, TextColumn] = field(default_factory=dict)
     rejects: tuple[Reject, ...] = ()
 
@@ -77,14 +77,11 @@ class _Known:
         """Column names, in the order of the columns."""
         return unique_names(list(self.columns))
 
-    def filled(self, stored: Mapping[str, StoredColumn]) -> _Known:
+    def filled(self, selection: Selection) -> _Known:
         """With the types that are stored of what has no value."""
-        if not (stored and self.are_objects):
+        if not (selection.stored and self.are_objects):
             return self
-        fields = {
-            key: shapes.filled(shape, stored[name]) if name in stored else shape
-            for name, (key, shape) in zip(self.names, self.columns.items(), strict=True)
-        }
+        fields = shapes.filled(self.columns, self.names, selection.stored, selection.cursor)
         return replace(self, shape=Shape("struct", fields=fields))
 
     def cells(self, values: Sequence[Any], key: str) -> list[Any]:
@@ -147,7 +144,7 @@ class _Records(ABC):
         self._refuse_unknown()
         known = {name: self._known(name) for name in self._names()}
         for each in known.values():
-            rejects.refuse_many(each.rejects, each.rows)
+            rejects.refuse_many(each.rejects, each.rows, _BAD_LINE)
         return [self._schema(name, each) for name, each in known.items()]
 
     def read(self, selection: Selection, after: list[Any] | None = None) -> Reading:
@@ -155,7 +152,7 @@ class _Records(ABC):
         assert after is None
         refuse_other_table(selection.name, selection.schema, self._names())
         self._refuse_unknown()
-        known = self._known(selection.name).filled(selection.stored)
+        known = self._known(selection.name).filled(selection)
         places = chosen(selection.name, known.names, selection.columns)
         schema = self._schema(selection.name, replace(known, is_whole=True))
         return Reading(
@@ -279,10 +276,16 @@ def _column(known: _Known, name: str, key: str, scope: str) -> Column:
     if name in known.declared:
         return replace(known.declared[name].describe(), native_type="JSON")
     shape = known.columns[key]
-    words, line = shapes.words(shape), known.mixed.get(key)
-    if line is not None:
-        words += f"; the first that differs is in line {line}"
+    words = known.mixed.get(key) or shapes.words(shape)
     return Column(name, shapes.column_type(shape), "JSON", inference=words + scope)
+
+
+def _why_mixed(value: Any, key: str, line: int) -> str:
+    """Why a column is JSON from this element on."""
+    cell = value.get(key) if isinstance(value, dict) else value
+    if isinstance(cell, Number) and not cell.is_held:
+        return f"json: a number has more digits than a float holds, first in line {line}"
+    return f"{shapes.words(MIXED)}; the first that differs is in line {line}"
 
 
 def _parsed(known: _Known, piece: Elements) -> _Values:
@@ -329,7 +332,7 @@ def _observe(known: _Known, piece: Elements) -> _Known:
             new = shape.fields if shape.kind == "struct" else {VALUE: shape}
             for key, each in new.items():
                 if each is MIXED and old.get(key) is not MIXED:
-                    mixed[key] = line
+                    mixed[key] = _why_mixed(value, key, line)
     grown = replace(known, shape=shape, bytes_read=piece.bytes_read, mixed=mixed)
     for name, texts in grown.texts(found.values).items():
         known.declared[name].observe(texts, lambda at: found.lines[at])
@@ -375,7 +378,7 @@ def _read_fast(known: _Known, piece: Elements) -> pa.RecordBatch | None:
         return None
     if _NULL_ELEMENT.search(piece.data):
         return None
-    if shapes.holds_floats(known.shape) and _LONG_NUMBER.search(piece.data):
+    if shapes.holds_floats(known.shape) and may_be_lost(piece.data):
         return None
     schema = pa.schema([(key, shapes.stored(shape)) for key, shape in known.columns.items()])
     try:

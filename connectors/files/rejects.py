@@ -12,6 +12,7 @@ from connectors.errors import FileInvalid
 from connectors.files.columns import TextColumn
 
 AT_ONCE_MAX = 100_000  # in one piece of a file, which are all in memory
+_OTHER_TYPE = "Correct the value, or set another type for its column in columnTypes."
 _SHARE_MAX = 0.1  # of the rows that are looked at before a table is read
 
 
@@ -20,13 +21,14 @@ def reject(line: int, column: str | None, reason: str, text: str) -> Reject:
     return Reject(line, column, reason, text.rstrip("\r\n")[:REJECT_CHARS_MAX])
 
 
-def refuse_many(rejects: Sequence[Reject], rows: int) -> None:
-    """Raise FileInvalid with the first reject's words if there are more than a tenth of all rows."""
+def refuse_many(rejects: Sequence[Reject], rows: int, hint: str) -> None:
+    """Raise FileInvalid with the first reject's words if there are more than a tenth of all rows.
+
+    `hint` says what to do about a row that is none.
+    """
     if len(rejects) > _SHARE_MAX * (rows + len(rejects)):
-        raise FileInvalid(
-            rejects[0].reason,
-            hint="Correct the row, or set the delimiter, encoding or columnTypes.",
-        )
+        first = rejects[0]
+        raise FileInvalid(first.reason, hint=hint if first.column is None else _OTHER_TYPE)
 
 
 def refuse_flood(rejects: Sequence[Reject]) -> None:

@@ -18,6 +18,7 @@ import pyarrow as pa
 from base.tables import ColumnType
 from connectors.connector import StoredColumn
 from connectors.errors import FileInvalid
+from connectors.files.digits import Number
 
 FIELDS_MAX = 1_000  # of a nested object; one with more is a map, and kept as JSON
 DEPTH_MAX = 32
@@ -38,6 +39,7 @@ class Shape:
 
 NOTHING = Shape("nothing")
 MIXED = Shape("mixed")
+TEXTS = Shape("texts")  # mixed, and texts are as they are: for columns that are stored as texts
 _SCALARS = {
     name: Shape(name) for name in ("boolean", "integer", "wide", "long", "float", "text")
 }  # wide: past what a float holds exactly; long: past 64 bits
@@ -58,6 +60,7 @@ _COLUMN_TYPES = {
     "list": ColumnType.LIST,
     "struct": ColumnType.STRUCT,
     "mixed": ColumnType.JSON,
+    "texts": ColumnType.TEXT,
 }
 _WORDS = {
     "nothing": "there is no value",
@@ -70,6 +73,7 @@ _WORDS = {
     "list": "all values are arrays",
     "struct": "all values are objects",
     "mixed": "the values have no type in common",
+    "texts": "the values have no type in common, and were none of JSON before",
 }
 
 
@@ -90,7 +94,7 @@ def words(shape: Shape) -> str:
 
 def grow(shape: Shape, value: Any, depth: int = 0) -> Shape:
     """The shape that holds the value, too; the same object where nothing changes."""
-    if value is None or shape is MIXED:
+    if value is None or shape is MIXED or shape is TEXTS:
         return shape
     if isinstance(value, dict):
         return _grow_struct(shape, value, depth)
@@ -115,7 +119,7 @@ def _kind(value: Any) -> str:
         if size >= _LONG_MAX:
             return "long" if abs(value) < _DECIMAL_MAX else "mixed"
         return "integer" if abs(value) <= _EXACT_MAX else "wide"
-    return "float"
+    return "mixed" if isinstance(value, Number) and not value.is_held else "float"
 
 
 def _grow_list(shape: Shape, values: list[Any], depth: int) -> Shape:
@@ -149,24 +153,53 @@ def _are_fields(names: Mapping[str, Shape]) -> bool:
     return len(names) <= FIELDS_MAX and is_plain
 
 
-def filled(shape: Shape, kept: StoredColumn) -> Shape:
-    """The shape with what is stored where it knows nothing: no value, empty lists, fields that were null."""
+def filled(
+    columns: Mapping[str, Shape],
+    names: Sequence[str],
+    stored: Mapping[str, StoredColumn],
+    cursor: str | None,
+) -> dict[str, Shape]:
+    """The columns with what is stored where they know nothing: no value, empty lists, fields that were null.
+
+    Values that came to be of several types are texts where texts or numbers are stored, but not in the cursor, which
+    would have another order.
+    """
+    found = {}
+    for name, (key, shape) in zip(names, columns.items(), strict=True):
+        kept = stored.get(name)
+        merged = shape if kept is None else with_stored(shape, kept)
+        found[key] = shape if name == cursor and merged is TEXTS else merged
+    return found
+
+
+def with_stored(shape: Shape, kept: StoredColumn) -> Shape:
+    """The shape of a column that is stored so, and now has values of that shape."""
     if kept.type is ColumnType.JSON:
-        return MIXED if shape is NOTHING else shape
-    return _filled(shape, kept.arrow)
+        return MIXED
+    merged = _filled(shape, kept.arrow)
+    is_text = merged is MIXED and kept.type not in {ColumnType.LIST, ColumnType.STRUCT}
+    return TEXTS if is_text else merged
 
 
 def _filled(shape: Shape, arrow: pa.DataType) -> Shape:
     if shape is NOTHING:
         return _shape_of(arrow)
+    if shape.kind == "integer" and pa.types.is_float64(arrow):
+        return _SCALARS["float"]
     if shape.kind == "list" and pa.types.is_list(arrow):
-        return Shape("list", _filled(shape.item or NOTHING, arrow.value_type))
+        return Shape("list", _inner(shape.item or NOTHING, arrow.value_type))
     if shape.kind == "struct" and pa.types.is_struct(arrow):
         kept = {
-            each.name: _filled(shape.fields.get(each.name, NOTHING), each.type) for each in arrow
+            each.name: _inner(shape.fields.get(each.name, NOTHING), each.type) for each in arrow
         }
         return Shape("struct", fields={**kept, **_without(shape.fields, kept)})
     return shape
+
+
+def _inner(shape: Shape, arrow: pa.DataType) -> Shape:
+    """Of an item or a field: a text is stored where there was no value so far, and keeps its type."""
+    is_scalar = shape.kind in {"boolean", "integer", "wide", "long", "float"}
+    return TEXTS if is_scalar and pa.types.is_string(arrow) else _filled(shape, arrow)
 
 
 def _without(fields: Mapping[str, Shape], others: Mapping[str, Shape]) -> dict[str, Shape]:
@@ -209,7 +242,7 @@ def is_native(shape: Shape) -> bool:
         return is_native(shape.item or NOTHING)
     if shape.kind == "struct" and shape.fields:
         return all(map(is_native, shape.fields.values()))
-    return shape.kind not in {"mixed", "long", "struct"}
+    return shape.kind not in {"mixed", "texts", "long", "struct"}
 
 
 def holds_floats(shape: Shape) -> bool:
@@ -232,9 +265,9 @@ def array(values: Sequence[Any], shape: Shape) -> pa.Array:
 
 def _ready(value: Any, shape: Shape) -> Any:
     """The value as Arrow takes it."""
-    if value is None:
-        return None
-    if is_json(shape):
+    if value is None or (shape is TEXTS and isinstance(value, str)):
+        return value
+    if is_json(shape) or shape is TEXTS:
         return dumps(value)
     if shape.kind == "long":
         return Decimal(value)
@@ -246,8 +279,29 @@ def _ready(value: Any, shape: Shape) -> Any:
 
 
 def dumps(value: Any) -> str:
-    """JSON text; raises FileInvalid for nesting without end."""
+    """JSON text, numbers with all their digits; raises FileInvalid for nesting without end."""
     try:
+        if _holds_digits(value):
+            return _written(value)
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except RecursionError as error:
         raise FileInvalid("A value is nested too deeply.") from error
+
+
+def _holds_digits(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_digits, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_digits, value))
+    return isinstance(value, Number)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, Number):
+        return value.text
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(k, ensure_ascii=False)}:{_written(v)}" for k, v in value.items())
+        return f"{{{','.join(pairs)}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(_written, value))}]"
+    return json.dumps(value, ensure_ascii=False)

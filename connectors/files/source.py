@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from connectors.connector import Connection
-from connectors.errors import FileInvalid
+from connectors.errors import FileInvalid, misnamed
 
 BLOCK_BYTES = 2 * 1024**2
 _HEAD_BYTES = 512
@@ -39,6 +39,8 @@ _MAGIC: tuple[tuple[bytes, str, frozenset[str]], ...] = (
     (b"\x89PNG", "a PNG picture", frozenset()),
     (b"\xff\xd8\xff", "a JPEG picture", frozenset()),
 )
+_BINARY = frozenset({"parquet", "xls", "doc", "ppt"}) | _ZIPPED
+_TEXT_BYTES_MIN = 8  # so many bytes are a text, not the start of something else
 _PAGES = (b"<!doctype", b"<html", b"<?xml")
 _LF = 0x0A
 _BOMS: tuple[tuple[bytes, str], ...] = (
@@ -61,10 +63,7 @@ def stored_file(connection: Connection) -> Path:
         raise FileInvalid("The file is empty (0 bytes).", hint="Upload it again, with its rows.")
     found = _looks_like(head, connection.kind)
     if found:
-        raise FileInvalid(
-            f"The file is named like {named(connection.kind)}, but looks like {found}.",
-            hint="Give it the extension of what it is, or export it again; unpack archives first.",
-        )
+        raise misnamed(named(connection.kind), found)
     return path
 
 
@@ -86,7 +85,18 @@ def _looks_like(head: bytes, kind: str) -> str | None:
     start = head.removeprefix(codecs.BOM_UTF8).lstrip().lower()
     if start.startswith(_PAGES) and kind not in _PLAIN:
         return "a web page or an XML document"
-    return None
+    return "a text file" if kind in _BINARY and _is_text(head) else None
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether these are lines of text in UTF-8, the last character of which may be cut off."""
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(head)
+    is_long = len(head) >= _TEXT_BYTES_MIN
+    return (
+        is_long
+        and all(sign.isprintable() or sign in "\t\r\n" for sign in text)
+        and "\ufffd" not in text
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +150,11 @@ class TextFile:
                 line += text.count("\n")
                 yield Block(text.encode(), None, read - self._start)
             yield Block(decoder.decode(b"", final=True).encode(), None, read - self._start)
-        except UnicodeError as error:
+        except UnicodeDecodeError as error:
+            line += error.object[: error.start].decode(self._encoding, "replace").count("\n")
+            seen = error.object[error.start : error.end].hex(" ").upper()
             raise FileInvalid(
-                f"The file is not {self._encoding}: near line {line}, {error.__class__.__name__}.",
+                f"The text in line {line} is not {self._encoding} (bytes {seen}: {error.reason}).",
                 hint="Set the encoding that the file was written in.",
             ) from error
 

@@ -34,13 +34,14 @@ from connectors.connector import (
     Selection,
 )
 from connectors.errors import FileInvalid, is_panic
-from connectors.files import archive, biff, cells, compound, rejects
+from connectors.files import archive, biff, cells, compound, rejects, strict
 from connectors.files.columns import TextColumn
 from connectors.files.names import chosen, refuse_other_table, refuse_unknown, unique_names
 from connectors.files.source import stored_file
 
 CHUNK_CELLS = 1_000_000  # that are Python objects at a time
 WHY_CHARS = 200
+_BAD_ROW = "Correct the row."
 CELL_BYTES = 32  # about what a cell takes beside its text
 
 Row = list[Any]
@@ -79,7 +80,8 @@ class Workbook:
         self._limits = connection.limits
         self._types: dict[str, str] = dict(connection.settings.get("column_types") or {})
         self._scans = archive.scan(path) if connection.kind == "xlsx" else biff.scan(path)
-        self._file = path.open("rb")
+        is_odd = any(scan.is_odd for scan in self._scans)
+        self._file = strict.rewritten(path) if is_odd else path.open("rb")
         self._latest: tuple[str, _Sheet | None] | None = None
         try:
             with _translated(kind):
@@ -91,8 +93,7 @@ class Workbook:
 
     def check(self) -> Health:
         """Say which sheets have rows and which have none."""
-        names = self._names()
-        filled = [name for name in names if self._sheet(name)]
+        filled = [table.name for table in self.tables()]
         message = f"The workbook has {len(filled):,} sheets with cells."
         if len(filled) < len(self._book.sheet_names):
             left_out = [repr(each) for each in self._book.sheet_names if each not in filled]
@@ -106,8 +107,14 @@ class Workbook:
         for name in self._names():
             sheet = self._sheet(name)
             if sheet:
-                rejects.refuse_many(sheet.rejects, sheet.row_count - len(sheet.rejects))
+                bad = sheet.rejects
+                rejects.refuse_many(bad, sheet.row_count - len(bad), _BAD_ROW)
                 found.append(sheet.table)
+        if not found:
+            raise FileInvalid(
+                f"The {self._kind} file has no sheet with cells.",
+                hint="Upload it again, with its rows.",
+            )
         return found
 
     def read(self, selection: Selection, after: list[Any] | None = None) -> Reading:
@@ -223,6 +230,13 @@ class Workbook:
         if letters in errors:
             number, first = errors[letters]
             reason += f"; {number:,} error cells have no value, first {first}"
+        uncomputed = self._scan(name).uncomputed
+        if letters in uncomputed:
+            number, first = uncomputed[letters]
+            reason += (
+                f"; {number:,} formulas have no value, first {first}: "
+                "no spreadsheet program has computed and saved them"
+            )
         return Column(title, kind, inference=reason)
 
     def _scan(self, name: str) -> archive.SheetScan:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from base.tables import ColumnType
+from connectors import moments
 from connectors.queries import Plan
 
 DECIMAL_DIGITS_MAX = 38
@@ -83,9 +84,12 @@ _TEXT = Plan(ColumnType.TEXT, store=_text, is_key=True, order=_BYTES)
 _LONG_TEXT = Plan(ColumnType.TEXT, store=_text, order=_BYTES, sorts=False)  # by its start alone
 _LABEL = _as_text(ColumnType.TEXT)  # orders by its number, compares by its text
 _BINARY = Plan(ColumnType.BINARY, is_key=True)
+# The longitude first, as it is stored and as EWKT has it: MySQL would give the axes in the reference system's order.
+# MariaDB, which knows no such order, takes what is for MySQL 8 for a comment.
+_WKT = "st_astext({0} /*!80000 , 'axis-order=long-lat' */)"
 _SHAPE = _as_text(
     ColumnType.UNKNOWN,
-    "if(st_srid({0}) = 0, st_astext({0}), concat('SRID=', st_srid({0}), ';', st_astext({0})))",
+    f"if(st_srid({{0}}) = 0, {_WKT}, concat('SRID=', st_srid({{0}}), ';', {_WKT}))",
 )
 _UNKNOWN = _as_text(ColumnType.UNKNOWN, "cast({0} as char)")
 
@@ -107,7 +111,7 @@ _PLANS: dict[str, Plan] = {
         store=_parsed(pa.timestamp("us")),
         is_odd=_before_year_one(pa.int64(), _FIRST_DAY * _DAY_US),
         odd_sql=_NO_DAY,
-        widened=_NO_DATE,
+        widened=replace(_NO_DATE, store=lambda cells: moments.naive(_text(cells))),
         is_key=True,
         order="{0}",
     ),
@@ -115,7 +119,7 @@ _PLANS: dict[str, Plan] = {
         ColumnType.TIMESTAMP_TZ,
         store=_instant,
         odd_sql=_NO_DAY,
-        widened=_NO_DATE,
+        widened=replace(_NO_DATE, store=lambda cells: moments.zoned(_text(cells))),
         is_key=True,
         order="{0}",
     ),
@@ -123,7 +127,11 @@ _PLANS: dict[str, Plan] = {
         ColumnType.TIME,
         store=_clock,
         odd_sql=_ODD_TIME,
-        widened=_as_text(ColumnType.TEXT, reason="text: holds times below 0 or from 24 hours on"),
+        widened=Plan(
+            ColumnType.TEXT,
+            store=lambda cells: moments.clock(_text(cells)),
+            reason="text: holds times below 0 or from 24 hours on",
+        ),
         order="{0}",
     ),
     "json": _as_text(ColumnType.JSON),

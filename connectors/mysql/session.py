@@ -28,19 +28,53 @@ if TYPE_CHECKING:
 LOCK_SECONDS_MAX = 60
 SILENCE_SECONDS_MAX = 60  # of a server that acknowledges nothing
 STALL_SECONDS_MAX = 3600  # of ours, while parts are written
+ROWS_MAX = 2**64 - 1
 SORT_BYTES = (
     65_536  # of a value; more than any VARCHAR has, so that none is sorted by its start alone
 )
 GRACE_SECONDS = 10  # for the server to say itself that its time is up
 BATCH_BYTES = 4 * 1024**2  # larger batches are no faster
 
-_DENIED = {1044, 1045, 1130, 1227, 1251, 1275, 1698, 1862, 2049, 2059, 2061, 3118, 4151, 1142, 1143}
+_DENIED = {1044, 1045, 1130, 1227, 1251, 1275, 1698, 2049, 2059, 2061, 1142, 1143}
+_EXPIRED = {1820, 1862}  # the first for a statement: some servers let such a user in
+_REFUSED: dict[int, tuple[str, str, str]] = {  # message, hint, field
+    **dict.fromkeys(
+        _DENIED,
+        (
+            "{product} refused the user {user} with this password.",
+            "Check user name and password, and that the server lets this user in from here.",
+            "username",
+        ),
+    ),
+    **dict.fromkeys(
+        _EXPIRED,
+        (
+            "The password of the user {user} has expired.",
+            "Set a new one at the server, and here.",
+            "password",
+        ),
+    ),
+    **dict.fromkeys(
+        (3118, 3955, 4150, 4151),
+        (
+            "The account of the user {user} is locked.",
+            "Unlock it at the server; too many wrong passwords may have locked it.",
+            "username",
+        ),
+    ),
+    3159: (
+        "{product} takes connections over TLS alone.",
+        "Set the TLS mode to require or, better, verify-full.",
+        "ssl_mode",
+    ),
+}
 _DATABASE_MISSING = {1049}
 _TABLE_MISSING = {1051, 1146}
 _COLUMN_MISSING = {1054}
+_REMADE = {1412}  # InnoDB has no old state of it any more
 _TIMED_OUT = {1969, 3024}
 _FULL = {1040, 1203, 1226}
-_NOT_NOW = _FULL | {1041, 1053, 1129, 1205, 1213, 1317, 1927, 1158, 1159, 1160, 1161}
+_NOT_NOW = _FULL | {1041, 1053, 1129, 1205, 1213, 1317, 1927, 1158, 1159, 1160, 1161, 3032}
 _LOST = {2002, 2003, 2006, 2013, 2014, 2026}
 
 
@@ -71,14 +105,18 @@ class Session:
         settings = (
             "time_zone = '+00:00'",
             "sql_mode = 'NO_BACKSLASH_ESCAPES'",
-            "sql_select_limit = DEFAULT",
+            f"sql_select_limit = {ROWS_MAX}",  # the default is the server's, which may be less
+            "sql_big_selects = 1",
             f"max_sort_length = {SORT_BYTES}",
             f"lock_wait_timeout = {LOCK_SECONDS_MAX}",
             f"net_write_timeout = {STALL_SECONDS_MAX}",
+            f"wait_timeout = {STALL_SECONDS_MAX}",
             limit,
         )
+        # For MySQL 8 alone, which may answer with estimates that are a day old.
+        fresh = "/*!80000 , information_schema_stats_expiry = 0 */"
         for statement in (
-            f"SET SESSION {', '.join(settings)}",
+            f"SET SESSION {', '.join(settings)} {fresh}",
             "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
             "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
         ):
@@ -122,6 +160,8 @@ class Session:
             raise self._failed(what, "") from error
 
     def _meaning(self, code: int, what: str) -> PlatformError:
+        if code in _EXPIRED:
+            return _refused(self._connection, code)
         if code in _TABLE_MISSING | _COLUMN_MISSING:
             lost = f"A column of {what}" if code in _COLUMN_MISSING else what[:1].upper() + what[1:]
             return TableMissing(
@@ -137,12 +177,20 @@ class Session:
                 f"Reading {what} took longer than {self._read_seconds} seconds.",
                 hint="The option statement_timeout is that limit.",
             )
-        if code == 0 or code in _LOST | _NOT_NOW:
-            return SourceUnreachable(
-                f"{PRODUCT} stopped answering while {what} was read.",
-                hint="The server closed the connection, was busy or was restarted; it is tried again.",
-            )
+        if code == 0 or code in _REMADE | _LOST | _NOT_NOW:
+            return self._passing(code, what)
         return self._failed(what, f" (error {code})")
+
+    def _passing(self, code: int, what: str) -> SourceUnreachable:
+        if code in _REMADE:
+            return SourceUnreachable(
+                f"{what[:1].upper()}{what[1:]} was altered or emptied while {PRODUCT} was read.",
+                hint="It is tried again, with the table as it is by now.",
+            )
+        return SourceUnreachable(
+            f"{PRODUCT} stopped answering while {what} was read.",
+            hint="The server closed the connection, was busy or was restarted; it is tried again.",
+        )
 
     def _failed(self, what: str, code: str) -> ConnectionFailed:
         return ConnectionFailed(
@@ -161,7 +209,9 @@ def _dial(connection: Connection) -> WireConnection:
         host=settings["host"],
         port=settings["port"],
         user=settings["username"],
-        password=connection.secrets.get(sql.PASSWORD, ""),
+        password=connection.secrets.get(
+            sql.PASSWORD, ""
+        ).encode(),  # of a text it knows Latin-1 alone
         database=settings["database"],
         charset="utf8mb4",
         read_timeout=seconds,  # a silent port must not hold the handshake
@@ -227,10 +277,12 @@ def _refusal(connection: Connection, error: Exception) -> PlatformError:
         )
     if code in _NOT_NOW:
         return sql.full(connection, PRODUCT) if code in _FULL else sql.not_now(PRODUCT)
-    if code in _DENIED:
-        return BadCredentials(
-            f"{PRODUCT} refused the user {settings['username']} with this password.",
-            hint="Check user name and password, and that the server lets this user in from here.",
-            field="username",
-        )
+    if code in _REFUSED:
+        return _refused(connection, code)
     return sql.unreachable(connection, PRODUCT)
+
+
+def _refused(connection: Connection, code: int) -> BadCredentials:
+    message, hint, field = _REFUSED[code]
+    user = connection.settings["username"]
+    return BadCredentials(message.format(product=PRODUCT, user=user), hint=hint, field=field)

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pymysql import err
 from pymysql.connections import Connection
+from pymysql.constants import CR
 
 _PACKET_BYTES_MAX = 0xFFFFFF  # a longer row goes on in the next packet
 _AHEAD_BYTES = DEFAULT_BUFFER_SIZE  # that the driver may hold
@@ -64,18 +65,28 @@ class Rows:
             if is_null is not None:
                 valid = np.ones(bounds.shape, np.bool_) if valid is None else valid
                 valid[place, :, 0] = ~is_null
+        # No length is below 0: where the last cell ends with its row, no other reaches out of it.
+        if not np.array_equal(position, self._ends()):
+            raise _malformed()
         offsets = np.append(bounds.reshape(-1), np.int32(len(self.data)))
         validity = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
         return pa.Array.from_buffers(
             pa.binary(), bounds.size, [validity, pa.py_buffer(offsets), pa.py_buffer(self.data)]
         )
 
+    def _ends(self) -> Positions:
+        """Where each row ends: before the next one's header."""
+        return np.append(self.starts[1:] - _HEADER.size, len(self.data))[: len(self.starts)]
+
 
 def _lengths(
     buffer: npt.NDArray[np.uint8], position: Positions
 ) -> tuple[Positions, Positions, Flags | None]:
-    """Where the cells at these positions begin, how long they are, and which are NULL, if any."""
-    first = buffer.take(position)
+    """Where the cells at these positions begin, how long they are, and which are NULL, if any.
+
+    What lies behind the buffer's end, where a hostile length may point, is read as its last byte.
+    """
+    first = buffer.take(position, mode="clip")
     begin, length = position + 1, first.astype(np.int64)
     if not len(first) or first.max() < _NULL:
         return begin, length, None
@@ -85,11 +96,18 @@ def _lengths(
         marked = np.flatnonzero(first == mark)
         if marked.size:
             begin[marked] += width
-            length[marked] = sum(
-                buffer[position[marked] + 1 + byte].astype(np.int64) << 8 * byte
-                for byte in range(width)
-            )
+            at = position[marked, None] + np.arange(1, width + 1)
+            eight = np.zeros((marked.size, 8), np.uint8)
+            eight[:, :width] = buffer.take(at, mode="clip")
+            long = eight.view("<u8")[:, 0]
+            if long.max() > len(buffer):
+                raise _malformed()
+            length[marked] = long
     return begin, length, is_null
+
+
+def _malformed() -> err.OperationalError:
+    return err.OperationalError(CR.CR_MALFORMED_PACKET, "a cell that is longer than its row")
 
 
 class PasswordNeedsTls(err.OperationalError):

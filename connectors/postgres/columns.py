@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from base.tables import ColumnType
+from connectors import moments
 from connectors.queries import Plan
 
 DECIMAL_DIGITS_MAX = 38
@@ -110,13 +111,12 @@ def _uuid_text(values: pa.Array) -> pa.Array:
     )
 
 
+_NO_DATE = _as_text(ColumnType.TEXT, reason="text: holds infinity, or years before 1 or after 9999")
 _DATE = Plan(
     ColumnType.DATE,
     is_odd=_outside(_DATE_MIN, _DATE_MAX, pa.int32()),
     odd_sql=_ODD_DATE,
-    widened=_as_text(
-        ColumnType.TEXT, reason="text: holds infinity, or years before 1 or after 9999"
-    ),
+    widened=_NO_DATE,
     is_key=True,
     order="{0}",
 )
@@ -126,7 +126,7 @@ _DATED: dict[str, Plan] = {
         ColumnType.TIMESTAMP,
         is_odd=_outside(_TIMESTAMP_MIN, _TIMESTAMP_MAX, pa.int64()),
         odd_sql=_ODD_TIMESTAMP,
-        widened=_DATE.widened,
+        widened=replace(_NO_DATE, store=moments.naive),
         is_key=True,
         order="{0}",
     ),
@@ -134,7 +134,7 @@ _DATED: dict[str, Plan] = {
         ColumnType.TIMESTAMP_TZ,
         is_odd=_outside(_TIMESTAMP_MIN, _TIMESTAMP_MAX, pa.int64()),
         odd_sql=_ODD_TIMESTAMP_TZ,
-        widened=_DATE.widened,
+        widened=replace(_NO_DATE, store=moments.zoned),
         is_key=True,
         order="{0}",
     ),

@@ -16,9 +16,11 @@ from connectors.errors import FileInvalid, ReadAgain, TableMissing
 from connectors.files import shapes
 from connectors.files.batches import sliced
 from connectors.files.names import chosen
+from connectors.files.shapes import NOTHING
 from connectors.rest import documents
 from connectors.rest.documents import Known, Places, Read
 from connectors.rest.paging import Mark, Pages
+from connectors.rest.paths import plain_keys
 from connectors.web import Answered, Page, Private, Web, WebLimits
 
 PAGE_BYTES_MAX = 64 * 1024**2
@@ -73,7 +75,7 @@ class RestConnector:
 
     def tables(self) -> list[TableSchema]:
         """The resources; what is said of columns holds for the first page."""
-        return [self._schema(name, self._first(name).read.known) for name in self._resources]
+        return [self._listed(name) for name in self._resources]
 
     def read(self, selection: Selection, after: list[Any] | None = None) -> Reading:
         """The records of a resource, page by page.
@@ -88,10 +90,13 @@ class RestConnector:
         if after is not None:
             walk.resume(after)
         elif name in self._learnt:
-            walk.known = self._learnt[name]
+            walk.known = self._learnt[name].filled(selection, is_part=walk.since is not None)
         else:
             sample = self._sample(walk)
-            walk.known = walk.known.filled(selection.stored)
+            if walk.known.record is NOTHING and sample[-1].is_last:
+                walk.known = walk.known.named(selection.stored, _names(resource, selection))
+            else:
+                walk.known = walk.known.filled(selection, is_part=walk.since is not None)
         known = walk.known
         places = chosen(name, known.names, selection.columns)
         schema = self._schema(name, known, is_whole=True)
@@ -127,6 +132,12 @@ class RestConnector:
                 hint=f"It has {listed}.",
             )
         return found
+
+    def _listed(self, name: str) -> TableSchema:
+        known = self._first(name).read.known
+        if known.record is NOTHING:
+            known = known.named({}, _names(self._resources[name]))
+        return self._schema(name, known)
 
     def _first(self, name: str) -> _Fetched:
         walk = _Walk(self, self._resources[name], self._places[name], None)
@@ -243,12 +254,16 @@ class _Walk:
                     raise self._broken(page, error) from error
         if is_learning or found.data is not None:
             self.known = found.known
-        following, is_last = self._pages.after(mark, page, found.document, found.rows)
+        counted = self._places.paged(found.document, found.rows)
+        following, is_last = self._pages.after(mark, page, found.document, counted, found.data)
         return _Fetched(mark, page, found, following, is_last)
 
     def again(self, got: _Fetched) -> _Fetched:
         """A page of the sample with the columns that hold all of the sample."""
-        found = self._read(got.page) if got.page.body else self._empty()
+        try:
+            found = self._read(got.page) if got.page.body else self._empty()
+        except FileInvalid as error:
+            raise self._broken(got.page, error) from error
         return _Fetched(got.mark, got.page, found, got.next, got.is_last)
 
     def learn(self, got: _Fetched) -> Known:
@@ -263,7 +278,7 @@ class _Walk:
             return self._empty()
         path = self._pages.next_path
         own = self._places.keys
-        keys = None if path is None else documents.plain_keys(path)
+        keys = None if path is None else plain_keys(path)
         with_records = path is not None and (keys is None or own is None or keys[: len(own)] == own)
         return documents.read(self.known, self._places, _utf8(page), with_records=with_records)
 
@@ -280,6 +295,16 @@ class _Walk:
             )
         hint = error.hint or "Look at what the server answers: it is cut off, or no JSON."
         return ConnectionFailed(f"The resource {self.name!r}: {error.message}", hint=hint)
+
+
+def _names(resource: Mapping[str, Any], selection: Selection | None = None) -> list[str]:
+    """Columns that are spoken of, each once: there are such, though no record may show them."""
+    cursor = resource["cursor_column"]
+    names = [*resource["primary_key"], *([cursor] if cursor else [])]
+    if selection is not None:
+        increment = [selection.increment.column] if selection.increment else []
+        names = [*selection.columns, *selection.key, *names, *increment]
+    return list(dict.fromkeys(names))
 
 
 def _since(resource: Mapping[str, Any], selection: Selection) -> str | None:

@@ -7,32 +7,26 @@ its records a list in it; so the next page's mark is read in the same pass.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import jsonpath
 import pyarrow as pa
-from jsonpath.selectors import NameSelector, WildcardSelector
 from pyarrow import json
 
 from base.errors import ConnectionFailed
-from connectors.connector import StoredColumn
+from connectors.connector import Selection, StoredColumn
 from connectors.files import shapes
+from connectors.files.digits import may_be_lost
 from connectors.files.elements import parse
 from connectors.files.names import unique_names
 from connectors.files.shapes import NOTHING, Shape
 from connectors.files.source import check_utf8
+from connectors.rest.paths import Keys, compiled, counted_keys, is_each, plain_keys
 
 VALUE = "value"  # the column of records that are no objects
 _ROOT = "records"  # what a document that is an array is put under
 _OBJECT = Shape("struct")
-_LONG_INTEGER = re.compile(
-    rb"(?<![0-9.])[0-9]{16}[0-9]*(?![0-9.eE])"
-)  # may be past what a float holds
-
-Keys = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +53,23 @@ class Known:
         """Column names, in the order of the columns."""
         return unique_names(list(self.columns))
 
-    def filled(self, stored: Mapping[str, StoredColumn]) -> Known:
-        """With the types that are stored of what had no value."""
+    def filled(self, selection: Selection, *, is_part: bool) -> Known:
+        """With the types that are stored of what had no value, and in a part of the records with what they lack."""
+        stored = selection.stored
         if not (stored and self.are_objects):
             return self
-        fields = {
-            key: shapes.filled(shape, stored[name]) if name in stored else shape
-            for name, (key, shape) in zip(self.names, self.columns.items(), strict=True)
-        }
+        names = self.names
+        fields = shapes.filled(self.columns, names, stored, selection.cursor)
+        if is_part:
+            lacking = (name for name in stored if name not in {*names, *fields})
+            fields |= {name: shapes.with_stored(NOTHING, stored[name]) for name in lacking}
         return replace(self, record=Shape("struct", fields=fields))
+
+    def named(self, stored: Mapping[str, StoredColumn], names: Iterable[str]) -> Known:
+        """Where no record came: the columns that are stored, and those of which at least the names are known."""
+        fields = {name: shapes.with_stored(NOTHING, kept) for name, kept in stored.items()}
+        fields |= {name: NOTHING for name in names if name not in stored}
+        return replace(self, record=Shape("struct", fields=fields)) if fields else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Places:
         self._text = path
         self._path = None if path is None else compiled(path)
         self.keys: Keys | None = None if self._path is None else plain_keys(self._path)
+        self._is_each = self._path is not None and is_each(self._path)
         self._is_settled = path is not None
         self._is_single = False
 
@@ -101,10 +104,9 @@ class Places:
             return [document]
         if self.keys is None:
             assert self._path is not None
-            is_each = _is_each(self._path)
             found: list[Any] = []
             for match in self._path.findall(document) if isinstance(document, dict | list) else ():
-                found.extend(match if isinstance(match, list) and not is_each else [match])
+                found.extend(match if isinstance(match, list) and not self._is_each else [match])
             return found
         value = document
         for key in self.keys:
@@ -113,9 +115,23 @@ class Places:
             value = value[key]
         if value is None:
             return []
-        if isinstance(value, list | dict):
-            return value if isinstance(value, list) else [value]
+        if isinstance(value, dict):
+            return list(value.values()) if self._is_each else [value]
+        if isinstance(value, list):
+            return value
         raise self._missing(document)
+
+    def paged(self, document: Any, rows: int) -> int:
+        """How many elements the list has of which a page is a part: more than `rows` where a filter leaves some out."""
+        if self._path is None or self.keys is not None:
+            return rows
+        keys = counted_keys(self._path)
+        if keys is None:
+            return rows
+        value = document
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return len(value) if isinstance(value, list) else rows
 
     def to_json(self) -> Any:
         """What was found out, for `settle_at` of a later read."""
@@ -156,36 +172,6 @@ class Places:
         )
 
 
-def compiled(text: str) -> jsonpath.JSONPath:
-    """A JSONPath that the settings have let through."""
-    path = jsonpath.compile(text)
-    assert isinstance(path, jsonpath.JSONPath)
-    return path
-
-
-def plain_keys(path: jsonpath.JSONPath) -> Keys | None:
-    """The keys of a path that has nothing but keys (and perhaps `[*]` at its end), None for any other."""
-    keys: list[str] = []
-    for place, segment in enumerate(path.segments):
-        selector = segment.selectors[0] if len(segment.selectors) == 1 else None
-        is_last = place == len(path.segments) - 1
-        if is_last and isinstance(selector, WildcardSelector) and not _is_deep(segment):
-            continue
-        if not isinstance(selector, NameSelector) or _is_deep(segment):
-            return None
-        keys.append(selector.name)
-    return tuple(keys)
-
-
-def _is_deep(segment: object) -> bool:
-    return type(segment).__name__ == "JSONPathRecursiveDescentSegment"
-
-
-def _is_each(path: jsonpath.JSONPath) -> bool:
-    last = path.segments[-1] if path.segments else None
-    return last is not None and isinstance(last.selectors[0], WildcardSelector)
-
-
 def read(known: Known, places: Places, body: bytes, *, with_records: bool) -> Read:
     """The records of a document. Raises FileInvalid for broken JSON, ConnectionFailed where there are no records."""
     check_utf8(body, 1, is_json=True)
@@ -197,7 +183,7 @@ def _read_fast(known: Known, keys: Keys | None, body: bytes, *, with_records: bo
     """The native reader's columns, or None where it refuses, or could change a number."""
     if keys is None or not known.are_objects or not shapes.is_native(known.record):
         return None
-    if shapes.holds_floats(known.record) and _LONG_INTEGER.search(body):
+    if shapes.holds_floats(known.record) and may_be_lost(body):
         return None
     way = keys or (_ROOT,)
     document = _native(known, way, body if keys else b'{"%s":%s}' % (_ROOT.encode(), body))
@@ -332,6 +318,7 @@ _BY_KIND = {
     for each in (
         NOTHING,
         shapes.MIXED,
+        shapes.TEXTS,
         *(shapes.grow(NOTHING, value) for value in (True, 1, 2**60, 2**70, 0.5, "")),
     )
 }

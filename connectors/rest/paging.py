@@ -7,15 +7,18 @@ from typing import Any
 
 import httpx
 import jsonpath
+import pyarrow as pa
 
 from base.errors import ConnectionFailed, PayloadTooLarge
 from connectors import web
-from connectors.rest.documents import compiled
+from connectors.rest.links import next_link
+from connectors.rest.paths import compiled
 from connectors.rest.settings import ApiPaginationKind
 from connectors.web import Page, Private
 
 PAGES_MAX = 100_000  # of one read
-EMPTY_PAGES_MAX = 10  # one after the other that say there are more
+EMPTY_PAGES_MAX = 1_000  # one after the other that say there are more
+SAME_PAGES_MAX = 10  # one after the other with the same records
 Mark = str | int | None  # which page: its number, offset, cursor or URL; None for the first
 
 
@@ -37,6 +40,8 @@ class Pages:
         self._seen: set[int] = set()
         self._empty = 0
         self._last_body: int | None = None
+        self._last_records: pa.RecordBatch | None = None
+        self._same = 0
         self._warnings: list[str] = []
 
     @property
@@ -66,8 +71,14 @@ class Pages:
         )
         return is_later and status == httpx.codes.NOT_FOUND
 
-    def after(self, mark: Mark, page: Page, document: Any, rows: int) -> tuple[Mark, bool]:
-        """The next page, and whether this was the last. Raises ConnectionFailed for pages that go round in circles."""
+    def after(
+        self, mark: Mark, page: Page, document: Any, rows: int, records: pa.RecordBatch | None
+    ) -> tuple[Mark, bool]:
+        """The next page, and whether this was the last. `rows` are those that the API counts.
+
+        Raises ConnectionFailed for pages that go round in circles.
+        """
+        self._refuse_the_same(rows, records)
         following = self._following(mark, page, document, rows)
         self._empty = 0 if rows else self._empty + 1
         if (
@@ -77,7 +88,7 @@ class Pages:
             and (doubt := self._doubt(page, document, rows))
         ):
             self._warnings.append(f"{self._name} may have more records than were read: {doubt}")
-        if following is None or self._empty > EMPTY_PAGES_MAX:
+        if following is None:
             return None, True
         if self._is_seen(following):
             if not rows:
@@ -85,6 +96,11 @@ class Pages:
             raise ConnectionFailed(
                 f"{self._name} goes round in circles: a page named one that was there before as the next.",
                 hint="Check the pagination's next and param.",
+            )
+        if self._empty >= EMPTY_PAGES_MAX:
+            raise ConnectionFailed(
+                f"{self._name} names one more page again and again, and {EMPTY_PAGES_MAX:,} in a row had no records.",
+                hint="Check the pagination's next and the records, or ask for less with params.",
             )
         if len(self._seen) > PAGES_MAX:
             raise PayloadTooLarge(
@@ -123,11 +139,7 @@ class Pages:
                 return None
             body = hash(page.body)
             if body == self._last_body:
-                raise ConnectionFailed(
-                    f"{self._name} gives the same page whatever is asked for.",
-                    hint=f"Does it know the parameter {self._paging['param']!r}? Check the pagination, and that records"
-                    " names the list: an answer without one is a record itself.",
-                )
+                raise self._unmoved()
             self._last_body = body
             return self._number(mark) + (1 if self._kind is ApiPaginationKind.PAGE else rows)
         if self._kind is ApiPaginationKind.CURSOR:
@@ -135,11 +147,24 @@ class Pages:
         if self._kind is ApiPaginationKind.NEXT_URL:
             return self._link(page, self._said(document))
         if self._kind is ApiPaginationKind.LINK_HEADER:
-            headers = httpx.Headers({"link": page.headers.get("link", "")})
-            return self._link(
-                page, httpx.Response(200, headers=headers).links.get("next", {}).get("url")
-            )
+            return self._link(page, next_link(page.headers.get("link", "")))
         return None
+
+    def _refuse_the_same(self, rows: int, records: pa.RecordBatch | None) -> None:
+        """Pages that differ only in what surrounds their records, such as the time: a few may be so by chance."""
+        if not rows or self._kind not in {ApiPaginationKind.PAGE, ApiPaginationKind.OFFSET}:
+            return
+        is_same = bool(records is not None and len(records) and records == self._last_records)
+        self._last_records, self._same = records, self._same + 1 if is_same else 0
+        if self._same >= SAME_PAGES_MAX:
+            raise self._unmoved()
+
+    def _unmoved(self) -> ConnectionFailed:
+        return ConnectionFailed(
+            f"{self._name} gives the same page whatever is asked for.",
+            hint=f"Does it know the parameter {self._paging['param']!r}? Check the pagination, and that records"
+            " names the list: an answer without one is a record itself.",
+        )
 
     def _doubt(self, page: Page, document: Any, rows: int) -> str | None:
         """Why a first page may not be the only one, though it names no other. None where it is not full."""

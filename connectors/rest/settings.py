@@ -191,12 +191,16 @@ def _resource(raw: Mapping[str, Any], place: str) -> dict[str, Any]:
             "cursorParam sends the last value of a column: name it in cursorColumn.",
             field=f"{place}.cursorColumn",
         )
+    records = None if records is None else jsonpath_text(records, f"{place}.records")
+    pagination = _pagination(given.get("pagination") or {}, f"{place}.pagination")
+    if records is not None:
+        _refuse_uncountable(records, ApiPaginationKind(pagination["kind"]), f"{place}.records")
     return {
         "name": _text(given.get("name"), f"{place}.name", chars_max=NAME_CHARS_MAX),
         "path": _path(given.get("path", ""), f"{place}.path"),
         "params": _params(given.get("params") or {}, f"{place}.params"),
-        "records": None if records is None else jsonpath_text(records, f"{place}.records"),
-        "pagination": _pagination(given.get("pagination") or {}, f"{place}.pagination"),
+        "records": records,
+        "pagination": pagination,
         "cursor_param": None if param is None else _param(param, f"{place}.cursorParam"),
         "cursor_column": None if column is None else _text(column, f"{place}.cursorColumn"),
         "primary_key": [_text(each, f"{place}.primaryKey") for each in key],
@@ -289,6 +293,28 @@ def jsonpath_text(value: Any, field: str) -> str:
     if not isinstance(path, jsonpath.JSONPath):
         raise InvalidInput("This is more than one JSONPath.", hint=hint, field=field)
     return text
+
+
+def _refuse_uncountable(text: str, kind: ApiPaginationKind, field: str) -> None:
+    """Where pages are counted by their records, these have to be of one list: else some would be skipped."""
+    if kind not in {ApiPaginationKind.PAGE, ApiPaginationKind.OFFSET}:
+        return
+    from connectors.rest import paths
+
+    path = paths.compiled(text)
+    is_counted = paths.counted_keys(path) is not None
+    if kind is ApiPaginationKind.OFFSET and paths.gathers(path) and not is_counted:
+        raise InvalidInput(
+            "OFFSET counts the records of one list, and this JSONPath gathers them from several places.",
+            hint="Name one list, such as $.groups or $.result[0].items, or page in another way.",
+            field=field,
+        )
+    if paths.is_filtered(path) and not is_counted:
+        raise InvalidInput(
+            "PAGE ends with a page without records, and this JSONPath may leave out all of a page in its middle.",
+            hint="Filter the elements of one list, such as $.data[?@.active], or filter the rows later.",
+            field=field,
+        )
 
 
 def _text(value: Any, field: str, *, chars_max: int = TEXT_CHARS_MAX) -> str:

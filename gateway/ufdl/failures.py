@@ -23,11 +23,12 @@ BAD_NAME = "BAD_NAME"  # a user who is not, or is already, what a request takes 
 
 _AUTHENTICATE = {"www-authenticate": 'Bearer realm="api"'}
 _BAD_REQUEST = 400
+_UNAUTHORIZED = 401
 _STATUS = {
     UNPARSABLE: _BAD_REQUEST,
     "CONFLICT": _BAD_REQUEST,
     BAD_NAME: _BAD_REQUEST,
-    NO_ACCOUNT: 401,
+    NO_ACCOUNT: _UNAUTHORIZED,
     NOT_SERVED: 405,
 }
 _KEYS = ("team",)
@@ -58,13 +59,13 @@ def reply(failure: Failure, call: Call | None) -> Reply:
     named = None if call is None else _named(failure, call)
     if named is not None:
         return Reply(_BAD_REQUEST, named, failure.headers)
-    headers = {**failure.headers, **(_AUTHENTICATE if status == 401 else {})}  # noqa: PLR2004 - as in HTTP
+    headers = {**failure.headers, **(_AUTHENTICATE if status == _UNAUTHORIZED else {})}
     return Reply(status, _body(failure, call), headers)
 
 
 def token_failure(token_type: str) -> Reply:
     """The reply to a token that is not good: expired, or not one of this type (`access` or `refresh`)."""
-    return Reply(401, token_error(token_type), _AUTHENTICATE)
+    return Reply(_UNAUTHORIZED, token_error(token_type), _AUTHENTICATE)
 
 
 def token_error(token_type: str) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def _conditions(
     """What one filter asks for; `field` is its input path, `levels` how deep it is nested."""
     deleted = None if filter.deleted is strawberry.UNSET else filter.deleted
     conditions = [
-        *null_is("deleted_at", None if deleted is None else not deleted),
+        *null_is("deleted_at", null=None if deleted is None else not deleted),
         *key_is("team_id", "team", filter.team_id),
         *text_is("name", filter.name, f"{field}.name"),
         *between("created_at", filter.created_after, filter.created_before),
@@ -208,7 +208,7 @@ def _creator_is(filter: UserFilter | None, field: str) -> list[Condition]:
     if filter is None:
         return []
     conditions = [
-        *null_is("creator_id", filter.is_null),
+        *null_is("creator_id", null=filter.is_null),
         *key_within("creator_id", filter.pk, f"{field}.pk"),
     ]
     user = text_is("username", filter.username, f"{field}.username")
@@ -231,7 +231,7 @@ def user_conditions(filter: UserFilter | None) -> list[Condition]:
     if filter is None:
         return []
     return [
-        *null_is("id", filter.is_null),
+        *null_is("id", null=filter.is_null),
         *key_within("id", filter.pk, "filter.pk"),
         *text_is("username", filter.username, "filter.username"),
     ]

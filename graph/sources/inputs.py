@@ -50,7 +50,7 @@ class TableSelection:
     lookback_seconds: int | None = strawberry.field(
         default=None,
         description="How far behind the cursor a sync begins to read, for rows that were committed late; 60 for points "
-        "in time and 0 for other columns when left out.",
+        "in time and 0 for other columns when left out. Of texts those are moved back that are ISO 8601.",
     )
 
 

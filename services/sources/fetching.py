@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -40,6 +41,8 @@ FETCHED = ("object_key", "sha256", "etag", "last_modified")  # settings that a f
 _PLACE = ("url", NAMED)
 _PENDING = "pending"  # an object key, while there is none
 _TAG_CHARS_MAX = 1_000
+_PAGES = frozenset({"text/html", "application/xhtml+xml"})
+_PLAIN = frozenset({"text", "markdown"})  # kinds that may hold markup
 _EXTENSIONS = {
     "text/csv": ".csv",
     "application/csv": ".csv",
@@ -237,13 +240,16 @@ def _named(answer: Answer, url: str, called: str | None) -> tuple[str, str]:
     Raises Unsupported.
     """
     type_ = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if type_ in {"text/html", "application/xhtml+xml"}:
+    kind = None if called is None else _kind_of(called)
+    # Many a script gives a file of data this type: its user knows better, and its content is looked at later.
+    if type_ in _PAGES and (kind is None or kind in _PLAIN):
         raise ConnectionFailed(
             "The URL answers with a web page, not with a file of data.",
-            hint="It may be a login, or a page about the file: give the URL of the file itself.",
+            hint="It may be a login, or a page about the file: give the URL of the file itself, or, "
+            "if it is one, its name as `fileName`.",
         )
-    if called is not None:
-        return called, _kind_of(called)
+    if called is not None and kind is not None:
+        return called, kind
     names = [
         _disposition(answer.headers),
         unquote(urlsplit(url).path),
@@ -258,7 +264,7 @@ def _named(answer: Answer, url: str, called: str | None) -> tuple[str, str]:
         what = f"of the type {type_[:80]}" if type_ else "without a type"
         raise Unsupported(
             f"What the URL gives is {what}, and its name does not say what it is.",
-            hint="Give a URL that ends in an extension such as .csv, or have the server say its type.",
+            hint="Say what it is by a name such as cities.csv, as `fileName`.",
         )
     stem = next((name for name in shown if name != uploads.NAMELESS), "data")
     return stem + extension, _kind_of(stem + extension)
@@ -286,7 +292,11 @@ def _disposition(headers: httpx.Headers) -> str | None:
         return None
     message = Message()
     message["content-disposition"] = value
-    return message.get_filename()
+    params = message.get_params([], "content-disposition")
+    names = [given for name, given in params if name.lower() == "filename"]
+    # `filename*`, which is a tuple of three, is the name itself; `filename` beside it is for old clients.
+    best = next((name for name in names if isinstance(name, tuple)), next(iter(names), None))
+    return None if best is None else collapse_rfc2231_value(best)
 
 
 def _tag(value: str | None) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import duckdb
 import numpy as np
 from duckdb.sqltypes import DuckDBPyType
@@ -10,22 +12,32 @@ from storage.snapshots.relations import Outcome, Places, Relation, count, exact_
 
 
 def run(
-    connection: duckdb.DuckDBPyConnection, base: Relation, staged: Relation, cursor: str | None
+    connection: duckdb.DuckDBPyConnection,
+    base: Relation,
+    staged: Relation,
+    cursor: str | None,
+    forms: Mapping[str, str],
 ) -> Outcome:
-    """Of n equal stored and m equal staged rows min(n, m) staged ones go; the others are inserted."""
+    """Of n equal stored and m equal staged rows min(n, m) staged ones go; the others are inserted.
+
+    `forms` is SQL of what makes cells equal, by the names of columns for which they are not enough themselves.
+    """
     nothing = np.empty(0, np.int64)
     if not base.rows or not staged.rows:
         return Outcome(nothing, nothing, staged.rows, 0, 0, 0)
     types = staged.types()
-    whole = f"hash({', '.join(staged.columns)}) as h"
+    columns = zip(staged.columns, staged.names, strict=True)
+    whole = f"hash({', '.join(forms.get(name, column) for column, name in columns)}) as h"
     connection.execute(f"create table staged_hashes as {staged.live([whole])}")
-    near = base.live([whole], _window(connection, staged, types, cursor))
+    near = base.live(
+        [whole], _window(connection, staged, types, None if cursor in forms else cursor)
+    )
     connection.execute(
         f"create table near as select * from ({near}) where h in (select h from staged_hashes)"  # noqa: S608 - SQL of ours
     )
     if not count(connection, "select 1 from near"):
         return Outcome(nothing, nothing, staged.rows, 0, 0, 0)
-    dropped = _dropped(connection, base, staged, types)
+    dropped = _dropped(connection, base, staged, types, forms)
     unchanged = len(dropped)
     return Outcome(nothing, dropped, staged.rows - unchanged, 0, unchanged, 0)
 
@@ -56,12 +68,13 @@ def _dropped(
     base: Relation,
     staged: Relation,
     types: list[DuckDBPyType],
+    known: Mapping[str, str],
 ) -> Places:
     """Places of staged rows that are stored. Rows of equal hashes are compared cell by cell."""
     forms = [
         form
-        for column, stored in zip(staged.columns, types, strict=True)
-        for form in exact_form(column, stored)
+        for column, name, stored in zip(staged.columns, staged.names, types, strict=True)
+        for form in ([known[name]] if name in known else exact_form(column, stored))
     ]
     named = ", ".join(f"{form} as e{at}" for at, form in enumerate(forms))
     exact = ", ".join(f"e{at}" for at in range(len(forms)))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from base.tables import ColumnType
+from base.tables import ColumnType, TableSchema
 
 DRIFTED = "drifted"  # among the details of a table
 WITHOUT_TEXT = frozenset({ColumnType.BINARY, ColumnType.LIST, ColumnType.STRUCT})
 _WIDER = {ColumnType.INTEGER: ColumnType.DECIMAL, ColumnType.DATE: ColumnType.TIMESTAMP}
+
+
+def source_type(table: TableSchema, column: str) -> ColumnType:
+    """The type that the source had a stored column with, when it was last read."""
+    stored = next(each.type for each in table.columns if each.name == column)
+    had = table.details.get(DRIFTED, {}).get(column)
+    return stored if had is None else ColumnType(had)
 
 
 def change_of(old: ColumnType | None, new: ColumnType | None) -> str:

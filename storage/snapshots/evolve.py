@@ -3,7 +3,7 @@
 Columns are never narrowed and never dropped: a type gives way to a wider one, a column that vanished stays and is null
 in new rows. An integer becomes a decimal or a text, and never a float, which would round it. The details of the evolved
 table name, under `drifted`, the columns that the source has otherwise than they are stored, so that a change is told
-once and not at every sync.
+once and not at every sync; and under `earlier` the types that texts had, which say what makes two of them equal.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from base.errors import Conflict, InvalidInput
@@ -22,6 +23,7 @@ from base.tables import Column, ColumnType, TableSchema
 from storage.snapshots import vectors
 from storage.snapshots.cells import exact_text
 from storage.snapshots.drifts import DRIFTED, change_of
+from storage.snapshots.earlier import EARLIER, is_kept
 from storage.snapshots.engine import locked
 from storage.snapshots.manifest import LocalPart
 from storage.snapshots.vectors import Gone
@@ -29,6 +31,10 @@ from storage.snapshots.widening import common, wider
 from storage.snapshots.writer import PartWriter
 
 _BATCH_ROWS = 32 * 1024
+_WHOLE = (
+    r"^(-?[1-9][0-9]*|0)\.0$",
+    r"\1",
+)  # the text of a whole float, and as whole numbers are written
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,7 @@ def evolve(
     fields: list[pa.Field] = []
     changes: list[Change] = []
     drifted: dict[str, str | None] = {}
+    earlier: dict[str, str] = {}
     for name in (*old, *(name for name in new if name not in old)):
         before, now = old.get(name), new.get(name)
         mine = stored_schema.field(name).type if before else None
@@ -89,15 +96,21 @@ def evolve(
         kind, type_ = _held(stored.name, before, mine, now, theirs)
         columns.append(_column(before, now, kind))
         fields.append(pa.field(name, type_))
+        if kind is ColumnType.TEXT and before and (was := _was(stored, before)):
+            earlier[name] = was
         had = _had(known, before)
         has = now.type if now else None
         if has is not kind:
             drifted[name] = _name(has)
         if had is not has:
             changes.append(Change(name, change_of(had, has), _name(had), _name(has)))
-    details = {key: value for key, value in incoming.details.items() if key != DRIFTED}
+    details = {
+        key: value for key, value in incoming.details.items() if key not in {DRIFTED, EARLIER}
+    }
     if drifted:
         details[DRIFTED] = drifted
+    if earlier:
+        details[EARLIER] = earlier
     table = replace(incoming, columns=tuple(columns), details=details)
     schema = pa.schema(fields)
     return Evolution(table, schema, tuple(changes), not _is_same(stored_schema, schema))
@@ -201,6 +214,14 @@ def _had(known: Mapping[str, str | None], before: Column | None) -> ColumnType |
     return None if had is None else ColumnType(had)
 
 
+def _was(stored: TableSchema, before: Column) -> str | None:
+    """The type that a text had before it became one, where its values may be written in several ways."""
+    if before.type is ColumnType.TEXT:
+        was: str | None = stored.details.get(EARLIER, {}).get(before.name)
+        return was
+    return before.type.value if is_kept(before.type) else None
+
+
 def _is_same(one: pa.Schema, other: pa.Schema) -> bool:
     """Whether parts of both go together: names and types in order; nullability and metadata play no part."""
     return list(zip(one.names, one.types, strict=True)) == list(
@@ -239,19 +260,21 @@ def _converted(column: pa.Array, wanted: pa.DataType) -> pa.Array:
 
 
 def _texts(column: pa.Array) -> pa.Array:
-    """The values as they are shown."""
+    """The values as they are shown, but whole floats as whole numbers: a source may give the one or the other."""
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return column
     if pa.types.is_binary(column.type) or pa.types.is_nested(column.type):
         msg = "bytes and nested values have no text"
         raise ValueError(msg)
     relation = _engine().from_arrow(pa.table({"v": column}))
-    return (
+    texts = (
         relation.project(exact_text("v", relation.types[0]))
         .to_arrow_table()
         .column(0)
         .combine_chunks()
     )
+    is_float = pa.types.is_floating(column.type)
+    return pc.replace_substring_regex(texts, *_WHOLE) if is_float else texts
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -17,12 +17,16 @@ _NOTHING: Places = np.empty(0, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """What is merged, by what. `key` and `cursor` are names of columns; `keys` holds all keys of the source."""
+    """What is merged, by what. `key` and `cursor` are names of columns; `keys` holds all keys of the source.
+
+    `numbers` are columns of the key whose texts are decimals, and equal where these are.
+    """
 
     connection: duckdb.DuckDBPyConnection
     base: Relation
     staged: Relation
     key: Sequence[str]
+    numbers: Collection[str]
     cursor: str | None
     cursor_type: ColumnType | None
     keys: Relation | None
@@ -47,8 +51,22 @@ class Merge:
         )
 
     @property
-    def _key(self) -> list[str]:
+    def _cells(self) -> list[str]:
         return [self.staged.column(name) for name in self.key]
+
+    @property
+    def _key(self) -> list[str]:
+        """What is compared: the cells of the key, or the numbers that they are."""
+        return [
+            f"n_{self.staged.column(n)}" if n in self.numbers else self.staged.column(n)
+            for n in self.key
+        ]
+
+    def _with_key(self, rows: str) -> str:
+        """Rows that have the key's cells, with what of them is compared."""
+        columns = [self.staged.column(name) for name in self.key if name in self.numbers]
+        more = "".join(f", hw_decimal({column}) as n_{column}" for column in columns)
+        return f"select *{more} from ({rows})" if more else rows  # noqa: S608 - SQL of ours
 
     @property
     def _same_key(self) -> str:
@@ -62,9 +80,10 @@ class Merge:
         key = ", ".join(self._key)
         # With a cursor most rows are told by it; without one all cells are needed.
         cells = (
-            [*self._key, self.staged.column(self.cursor)] if self.cursor else self.staged.columns
+            [*self._cells, self.staged.column(self.cursor)] if self.cursor else self.staged.columns
         )
-        self._run(f"create table staged as {self.staged.live(dict.fromkeys(cells))}")
+        rows = self._with_key(self.staged.live(dict.fromkeys(cells)))
+        self._run(f"create table staged as {rows}")
         self._refuse_nulls()
         self._run(
             f"create table repeated as select {key} from staged group by {key} having count(*) > 1"  # noqa: S608 - SQL of ours
@@ -107,15 +126,17 @@ class Merge:
             return
         types = dict(zip(self.staged.columns, self.staged.types(), strict=True))
         compared = [self.staged.column(self.cursor)] if self.cursor else self.staged.columns
-        read = dict.fromkeys([*self._key, *compared])
+        read = dict.fromkeys([*self._cells, *compared])
         same = " and ".join(equal(f"b.{c}", f"s.{c}", types[c]) for c in compared)
         pairs = (
             f"select b.place as stored, s.place as staged, {same} as same"  # noqa: S608 - SQL of ours
-            f" from ({self.base.all(read)}) b join staged s on {self._same_key}"
+            f" from ({self._with_key(self.base.all(read))}) b join staged s on {self._same_key}"
         )
         self._run(f"create table matched as {self.base.without_deleted(pairs, 'stored')}")
         if self.cursor and count(self.connection, "select 1 from matched where same"):
-            self._compare_cells([c for c in self.staged.columns if c not in read])
+            numbers = set(map(self.staged.column, self.numbers))
+            told = read.keys() - numbers  # equal already: numbers may be written otherwise
+            self._compare_cells([c for c in self.staged.columns if c not in told])
 
     def _compare_cells(self, columns: list[str]) -> None:
         """Compare the other cells of rows whose cursors are equal."""
@@ -156,12 +177,19 @@ class Merge:
         return places(self.connection, unmatched), _NOTHING
 
     def _not_among_keys(self, keys: Relation) -> tuple[Places, Places]:
-        pairs = zip(self._key, map(keys.column, self.key), strict=True)
-        same = " and ".join(f"r.{mine} = k.{theirs}" for mine, theirs in pairs)
+        theirs = [
+            f"hw_decimal(k.{keys.column(name)})"
+            if name in self.numbers
+            else f"k.{keys.column(name)}"
+            for name in self.key
+        ]
+        pairs = zip(self._key, theirs, strict=True)
+        same = " and ".join(f"r.{mine} = {other}" for mine, other in pairs)
         among = f"anti join ({keys.all(keys.columns)}) k on {same}" if keys.rows else ""
         stored = staged = _NOTHING
         if self.base.rows:
-            rows = f"select r.place from ({self.base.live(self._key)}) r {among}"  # noqa: S608 - SQL of ours
+            base = self._with_key(self.base.live(self._cells))
+            rows = f"select r.place from ({base}) r {among}"  # noqa: S608 - SQL of ours
             stored = places(
                 self.connection,
                 f"select place from ({rows}) anti join replaced on stored = place",  # noqa: S608 - SQL of ours

@@ -10,22 +10,26 @@ they are shown differently, but the same key, as in every database.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from base.errors import QueryTooComplex
 from base.tables import ColumnType
 from storage.local import storage_full
 from storage.snapshots import appending, probing, vectors
 from storage.snapshots.cells import MACROS
+from storage.snapshots.earlier import form
 from storage.snapshots.engine import locked
 from storage.snapshots.manifest import LocalPart
 from storage.snapshots.matching import Merge
@@ -73,6 +77,8 @@ def combine(
     folder: Path,
     memory_bytes: int,
     cursor_type: ColumnType | None = None,
+    decimals: Collection[str] = (),
+    earlier: Mapping[str, ColumnType] = MappingProxyType({}),
 ) -> Combined:
     """Blocking: tell what the staged rows do to the base; writes vectors into `folder`, and nothing else stays there.
 
@@ -80,7 +86,9 @@ def combine(
     row that equals the stored one is dropped (unchanged), any other takes its place. With `is_whole`, stored rows whose
     key was not read are deleted; with `keys` (files of the key columns) those whose key is in none of the files.
     APPEND: of n equal stored and m equal staged rows min(n, m) staged ones are dropped. A
-    staged row equals only stored ones with its own cursor. `cursor_type` orders decimals that are stored as text.
+    staged row equals only stored ones with its own cursor. `cursor_type` orders decimals that are stored as text, and
+    `decimals` are columns of them: 1.0 and 1.00 are one key. `earlier` are the types of columns before they became
+    texts, by which APPEND takes cells for equal.
 
     Raises InvalidInput for a key without a value, QueryTooComplex where memory does not do, StorageFull.
     """
@@ -92,20 +100,23 @@ def combine(
     if not filled:
         return Combined((), 0, 0, 0, 0)
     outcome = None
-    if mode is SyncMode.MERGE and keys is None and not (is_whole and base_parts):
+    numbers = _texts_among(filled[0], {*key} & {*decimals})
+    if mode is SyncMode.MERGE and keys is None and not numbers and not (is_whole and base_parts):
         outcome = probing.run(base_parts, staged_parts, key, cursor, cursor_type, memory_bytes)
     if outcome is None:
-        macros = MACROS if cursor_type is ColumnType.DECIMAL else ()
+        macros = MACROS if numbers or earlier or cursor_type is ColumnType.DECIMAL else ()
         with _database([*filled, *key_parts], folder, memory_bytes, macros) as connection:
             columns = column_names(filled)
             older = Relation(connection, "base", base_parts, columns)
             newer = Relation(connection, "new", staged_parts, columns)
             if mode is SyncMode.APPEND:
-                outcome = appending.run(connection, older, newer, cursor)
+                forms = {name: form(older.column(name), kind) for name, kind in earlier.items()}
+                outcome = appending.run(connection, older, newer, cursor, forms)
             else:
                 known = None if keys is None else _keys(connection, key_parts, key)
-                merge = Merge(connection, older, newer, key, cursor, cursor_type, known, is_whole)
-                outcome = merge.run()
+                outcome = Merge(
+                    connection, older, newer, key, numbers, cursor, cursor_type, known, is_whole
+                ).run()
     going = [
         *_going(base, base_parts, outcome.base, 0),
         *_going(staged, staged_parts, outcome.staged, len(base)),
@@ -118,6 +129,16 @@ def combine(
         outcome.updated,
         outcome.unchanged,
         outcome.deleted,
+    )
+
+
+def _texts_among(part: LocalPart, names: Collection[str]) -> frozenset[str]:
+    """Those columns that are stored as texts."""
+    schema = pq.read_schema(part.path) if names else pa.schema([])
+    return frozenset(
+        name
+        for name in names
+        if name in schema.names and pa.types.is_string(schema.field(name).type)
     )
 
 

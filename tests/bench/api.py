@@ -83,7 +83,7 @@ def main() -> None:
             for nested, seconds in theirs.items():
                 peer = Path(folder) / f"dlt-{at}-{nested}"
                 peer.mkdir()
-                seconds.extend(peers.run("dlt_api.py", url, peer, nested).numbers)
+                seconds.extend(peers.run("dlt_api.py", url, peer, nested))
         rows = client.data(
             "query ($id: ID!) { dataSource(id: $id) { table { rowCount } } }", id=source_id
         )["dataSource"]["table"]["rowCount"]

@@ -76,7 +76,7 @@ def main() -> None:
             ours.append(time.perf_counter() - started)
             assert (combined.updated, combined.inserted) == (half, half)
         (folder / "delta").mkdir()
-        theirs = peers.run("delta_merge.py", table, changes, "id", folder / "delta", ROUNDS).numbers
+        theirs = peers.run("delta_merge.py", table, changes, "id", folder / "delta", ROUNDS)
         ratio = statistics.median(theirs) / statistics.median(ours)
         print(
             f"merge of {CHANGED_ROWS:,} into {ROWS:,} × 12   ours {statistics.median(ours) * 1000:.0f} ms"

@@ -43,13 +43,17 @@ def memory_bytes(pids: list[int]) -> int:
 
 
 class PeakMemory:
-    """Samples the memory of a process tree in a thread while the `with` block runs; `.bytes` is the highest sum seen."""
+    """Samples the memory of a process tree in a thread while the `with` block runs.
+
+    `bytes` is the highest sum seen, `below_bytes` that of the process's descendants alone.
+    """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self.bytes = 0
+        self.below_bytes = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -66,4 +70,6 @@ class PeakMemory:
 
     def _sample(self) -> None:
         while not self._stop.wait(_INTERVAL_SECONDS):
-            self.bytes = max(self.bytes, memory_bytes(tree(self._pid)))
+            below = memory_bytes(tree(self._pid)[1:])
+            self.below_bytes = max(self.below_bytes, below)
+            self.bytes = max(self.bytes, memory_bytes([self._pid]) + below)

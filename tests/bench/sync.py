@@ -5,17 +5,17 @@ PostgreSQL's limit is a binary COPY to nowhere, MariaDB's its own client without
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import psycopg
@@ -25,6 +25,7 @@ from tests.bench import peers, rows
 from tests.bench.processes import PeakMemory, memory_bytes, tree
 from tests.clients import Client, ServerProcess
 
+T = TypeVar("T")
 POSTGRES_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
 MARIADB_URL = "mysql://root@127.0.0.1:3306/"
 MARIADB_TABLE = "headwater_bench.orders"
@@ -144,43 +145,59 @@ def synced(client: Client, source_id: str) -> str:
     return job_id
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another tool at the same work; each call is a run of its own."""
+
+    seconds: Callable[[], float]
+    peak_bytes: Callable[[], int]
+
+
 def compare(
     server: ServerProcess,
     name: str,
     rows: int,
     limit: Callable[[], float],
     source: dict[str, Any],
-    peer: Callable[[], peers.Run] | None = None,
+    peer: Peer | None = None,
 ) -> str:
     """Limit, sync and peer in turn, and a line with the medians and their ratios; the last source's id.
 
     Each sync is a new source's: one that finds what is stored already describes nothing, and is a quarter faster.
     """
     client = server.client()
-    assert server.process is not None
-    limits, syncs, peaks, source_id = [], [], [], ""
-    runs: list[peers.Run] = []
+    limits, syncs, seconds, source_id = [], list[float](), list[float](), ""
     for number in range(ROUNDS):
         limits.append(limit())
-        with PeakMemory(server.process.pid) as peak:
-            source_id, job_id = connected(client, f"{name} #{number + 1}", source)
-            syncs.append(sync_seconds(client, job_id))
-        peaks.append(peak.bytes)
+        source_id, job_id = connected(client, f"{name} #{number + 1}", source)
+        syncs.append(sync_seconds(client, job_id))
         if peer is not None:
-            runs.append(peer())
+            seconds.append(peer.seconds())
     print(
         f"{name:<30} limit {rows / statistics.median(limits):>10,.0f} rows/s   sync {rows / statistics.median(syncs):>10,.0f} rows/s"
-        f"   ratio {ratios(limits, syncs)}   peak of server and worker {max(peaks) / MIB:,.0f} MiB",
+        f"   ratio {ratios(limits, syncs)}   peak {peak(server, name, source)}",
         flush=True,
     )
-    if runs:
-        seconds = [run.numbers[0] for run in runs]
+    if peer is not None:
         print(
             f"{'':<30} dlt {rows / statistics.median(seconds):>10,.0f} rows/s   ours against it {ratios(seconds, syncs)}"
-            f"   its peak {max(run.peak_bytes for run in runs) / MIB:,.0f} MiB",
+            f"   its peak {peer.peak_bytes() / MIB:,.0f} MiB",
             flush=True,
         )
     return source_id
+
+
+def peak(server: ServerProcess, name: str, source: dict[str, Any]) -> str:
+    """What all of our processes take at most while a new source is synced, and those that sync it.
+
+    Not read while a sync is timed: looking takes time, too.
+    """
+    assert server.process is not None
+    client = server.client()
+    with PeakMemory(server.process.pid) as found:
+        _, job_id = connected(client, f"{name}, memory", source)
+        sync_seconds(client, job_id)
+    return f"{found.bytes / MIB:,.0f} MiB, without the API {found.below_bytes / MIB:,.0f}"
 
 
 def ratios(theirs: list[float], ours: list[float]) -> str:
@@ -189,14 +206,14 @@ def ratios(theirs: list[float], ours: list[float]) -> str:
     return f"{statistics.median(each):.2f} ({min(each):.2f}-{max(each):.2f})"
 
 
-def dlt_run(folder: Path, backend: str = "connectorx") -> peers.Run:
+def dlt(folder: Path) -> Peer:
     """dlt's `sql_database` with its fastest backend, PostgreSQL to Parquet files."""
-    out = folder / "dlt"
-    out.mkdir()
-    try:
-        return peers.run("dlt_table.py", POSTGRES_URL, "bench_orders", backend, out)
-    finally:
-        shutil.rmtree(out)
+
+    def run(how: Callable[..., T]) -> T:
+        with tempfile.TemporaryDirectory(dir=folder) as out:
+            return how("dlt_table.py", POSTGRES_URL, "bench_orders", "connectorx", out)
+
+    return Peer(lambda: run(peers.run)[0], lambda: run(peers.peak_bytes))
 
 
 def postgres_source(**selection: Any) -> dict[str, Any]:
@@ -231,7 +248,6 @@ def increments(server: ServerProcess, connection: psycopg.Connection) -> None:
 def growth(server: ServerProcess, connection: psycopg.Connection, folder: Path) -> None:
     """Ten times the rows: seconds and memory."""
     client = server.client()
-    assert server.process is not None
     grown = folder / "grown.csv"
     cases: list[tuple[str, int, Callable[[int], None], dict[str, Any]]] = [
         ("PostgreSQL", POSTGRES_ROWS, partial(make_postgres_table, connection), postgres_source()),
@@ -241,10 +257,10 @@ def growth(server: ServerProcess, connection: psycopg.Connection, folder: Path) 
         told = []
         for rows_now in (rows_of // 10, rows_of):
             make(rows_now)
-            with PeakMemory(server.process.pid) as peak:
-                _, job_id = connected(client, f"growth of {name}", source)
-                seconds = sync_seconds(client, job_id)
-            told.append(f"{rows_now:,} rows {seconds:.2f} s, {peak.bytes / MIB:,.0f} MiB")
+            _, job_id = connected(client, f"growth of {name}", source)
+            seconds = sync_seconds(client, job_id)
+            memory = peak(server, f"growth of {name}", source)
+            told.append(f"{rows_now:,} rows {seconds:.2f} s, {memory}")
         print(f"growth of {name:<20} " + "   ".join(told), flush=True)
 
 
@@ -264,7 +280,7 @@ def main() -> None:
         make_postgres_table(connection)
         compare(
             server, f"PostgreSQL {POSTGRES_ROWS:,} × 12", POSTGRES_ROWS,
-            lambda: copy_to_nowhere(connection), postgres_source(), lambda: dlt_run(folder),
+            lambda: copy_to_nowhere(connection), postgres_source(), dlt(folder),
         )  # fmt: skip
         increments(server, connection)
         with closing(pymysql.connect(host="127.0.0.1", user="root", autocommit=True)) as mariadb:

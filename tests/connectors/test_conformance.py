@@ -6,7 +6,7 @@ import csv
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import openpyxl
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pymysql
 import pytest
 import xlwt
 
@@ -109,17 +108,11 @@ def postgresql(postgres_url: str) -> Iterator[Case]:
         yield of_server("postgresql", {"url": url}, "public")
 
 
-@pytest.fixture(scope="module")
-def mysql(mariadb_url: str) -> Iterator[Case]:
-    assert mariadb_url
-    with databases.mariadb_database() as url:
-        name = url.rpartition("/")[2]
-        with (
-            pymysql.connect(
-                host="127.0.0.1", user="root", database=name, autocommit=True
-            ) as session,
-            session.cursor() as cursor,
-        ):
+@contextmanager
+def mysql(server: databases.MysqlServer) -> Iterator[Case]:
+    server.need()
+    with databases.mysql_database(server.url) as url:
+        with databases.mysql_session(url) as cursor:
             cursor.execute(CREATE)
             cursor.executemany("INSERT INTO people VALUES (%s, %s, %s)", ROWS)
         yield of_server("mysql", {"url": url}, None)
@@ -135,13 +128,22 @@ def rest(http_server: HttpServer) -> Case:
 DOCUMENTS = {"text", "markdown", "pdf", "docx", "doc", "pptx", "ppt"}
 
 
-@pytest.fixture(scope="module", params=sorted(connectors.kinds().keys() - DOCUMENTS))
-def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+SERVERS = {server.name: server for server in databases.MYSQL_SERVERS}
+KINDS = [*sorted(connectors.kinds().keys() - DOCUMENTS - {"mysql"}), *SERVERS]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def case(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Case]:
     kind = str(request.param)
     if kind in FILES:
-        return of_file(kind, tmp_path_factory.mktemp(kind))
-    made: Case = request.getfixturevalue(kind)
-    return made
+        yield of_file(kind, tmp_path_factory.mktemp(kind))
+    elif kind in SERVERS:
+        with mysql(SERVERS[kind]) as made:
+            yield made
+    else:
+        yield request.getfixturevalue(kind)
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)

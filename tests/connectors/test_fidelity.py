@@ -1,8 +1,4 @@
-"""Type fidelity: every awkward type of each database, one value a line, and what is stored of it.
-
-KEPT values arrive as they are: the column keeps its type, and flags nothing. FLAGGED ones are values that their column's
-type cannot hold: that column alone becomes exact text and says so in `inference`. Nothing is changed, rounded or dropped.
-"""
+"""Type fidelity of PostgreSQL: every awkward type, one value a line, and what is stored of it."""
 
 from __future__ import annotations
 
@@ -10,25 +6,19 @@ import datetime as dt
 from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
-from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pyarrow as pa
-import pymysql
 import pytest
 
-from base.tables import ColumnType, TableSchema
-from connectors import mysql, postgres
+from base.tables import ColumnType
+from connectors import postgres
 from tests import databases
+from tests.connectors.fidelity import Flagged, Kept, check_flagged, check_kept, statements
 from tests.connectors.peers import connect, read_all
 
 UTC = dt.UTC
 NAN, INFINITY = float("nan"), float("inf")
-Kept = dict[str, tuple[str, str, ColumnType, pa.DataType, Any]]
-Flagged = dict[str, tuple[str, str, ColumnType, str]]
-
-# name: (the source's type, a value in its SQL, our type, Arrow's, the stored value)
 POSTGRES_KEPT: Kept = {
     "a_bool": ("bool", "true", ColumnType.BOOLEAN, pa.bool_(), True),
     "a_int2": ("int2", "-32768", ColumnType.INTEGER, pa.int16(), -32768),
@@ -173,98 +163,6 @@ POSTGRES_FLAGGED: Flagged = {
     "midnights": ("time[]", "'{24:00,NULL}'", ColumnType.JSON, '["24:00:00",null]'),
 }  # fmt: skip
 
-MARIADB_KEPT: Kept = {
-    "a_tiny": ("tinyint(1)", "-128", ColumnType.INTEGER, pa.int8(), -128),
-    "a_utiny": ("tinyint unsigned", "255", ColumnType.INTEGER, pa.uint8(), 255),
-    "a_small": ("smallint", "-32768", ColumnType.INTEGER, pa.int16(), -32768),
-    "a_medium": ("mediumint", "-8388608", ColumnType.INTEGER, pa.int32(), -8388608),
-    "a_int": ("int unsigned", "4294967295", ColumnType.INTEGER, pa.uint32(), 4294967295),
-    "a_big": ("bigint", "-9223372036854775808", ColumnType.INTEGER, pa.int64(), -(2**63)),
-    "a_ubig": ("bigint unsigned", "18446744073709551615", ColumnType.INTEGER, pa.uint64(), 2**64 - 1),
-    "a_filled": ("int(8) zerofill", "123", ColumnType.INTEGER, pa.uint32(), 123),
-    "a_float": ("float", "16777217", ColumnType.FLOAT, pa.float32(), 16777216.0),
-    "a_tenth": ("float", "0.1", ColumnType.FLOAT, pa.float32(), 0.10000000149011612),
-    "a_double": ("double", "0.1e0 + 0.2e0", ColumnType.FLOAT, pa.float64(), 0.30000000000000004),
-    "a_decimal": ("decimal(38,20)", "123456789012345678.12345678901234567890", ColumnType.DECIMAL,
-                  pa.decimal128(38, 20), Decimal("123456789012345678.12345678901234567890")),
-    "a_negative": ("decimal(12,2)", "-0.10", ColumnType.DECIMAL, pa.decimal128(12, 2), Decimal("-0.10")),
-    "a_wide": ("decimal(65,30)", "-12345678901234567890123456789012345.000000000000000000000000000001", ColumnType.DECIMAL,
-               pa.string(), "-12345678901234567890123456789012345.000000000000000000000000000001"),
-    "a_bit": ("bit", "b'1'", ColumnType.BOOLEAN, pa.bool_(), True),
-    "a_bits": ("bit(64)", "0xFFFFFFFFFFFFFFFF", ColumnType.INTEGER, pa.uint64(), 2**64 - 1),
-    "a_year": ("year", "1901", ColumnType.INTEGER, pa.int16(), 1901),
-    "a_date": ("date", "'9999-12-31'", ColumnType.DATE, pa.date32(), dt.date(9999, 12, 31)),
-    "a_time": ("time(6)", "'23:59:59.999999'", ColumnType.TIME, pa.time64("us"), dt.time(23, 59, 59, 999999)),
-    "a_datetime": ("datetime(6)", "'1000-01-01 00:00:00.000001'", ColumnType.TIMESTAMP, pa.timestamp("us"),
-                   dt.datetime(1000, 1, 1, 0, 0, 0, 1)),  # noqa: DTZ001 - without a zone
-    "a_timestamp": ("timestamp(3) null", "'2020-06-01 12:00:00.123'", ColumnType.TIMESTAMP_TZ, pa.timestamp("us", "UTC"),
-                    dt.datetime(2020, 6, 1, 10, 0, 0, 123000, UTC)),
-    "a_char": ("char(5)", "'ab'", ColumnType.TEXT, pa.string(), "ab"),
-    "a_varchar": ("varchar(9)", "'00123'", ColumnType.TEXT, pa.string(), "00123"),
-    "a_latin": ("varchar(9) character set latin1", "'é€'", ColumnType.TEXT, pa.string(), "é€"),
-    "a_text": ("text", r"'quote \' \" back\\slash, \nline 😀'", ColumnType.TEXT, pa.string(), "quote ' \" back\\slash, \nline 😀"),
-    "a_empty": ("longtext", "''", ColumnType.TEXT, pa.string(), ""),
-    "a_long": ("mediumtext", "repeat('ü', 40000)", ColumnType.TEXT, pa.string(), "ü" * 40000),
-    "a_300": ("text", "repeat('x', 300)", ColumnType.TEXT, pa.string(), "x" * 300),
-    "a_250": ("text", "repeat('x', 250)", ColumnType.TEXT, pa.string(), "x" * 250),
-    "a_251": ("text", "repeat('x', 251)", ColumnType.TEXT, pa.string(), "x" * 251),
-    "a_enum": ("enum('a','b c')", "'b c'", ColumnType.TEXT, pa.string(), "b c"),
-    "a_set": ("set('a','b','c')", "'c,a'", ColumnType.TEXT, pa.string(), "a,c"),
-    "a_json": ("json", """'{"n": 12345678901234567890.10, "a":  []}'""", ColumnType.JSON, pa.string(),
-               '{"n": 12345678901234567890.10, "a":  []}'),
-    "a_binary": ("binary(4)", "0x00FF27", ColumnType.BINARY, pa.binary(), b"\x00\xff'\x00"),
-    "a_blob": ("blob", "0x00FFFE", ColumnType.BINARY, pa.binary(), b"\x00\xff\xfe"),
-    "a_point": ("point", "point(0.30000000000000004, -2)", ColumnType.UNKNOWN, pa.string(), "POINT(0.30000000000000004 -2)"),
-    "a_uuid": ("uuid", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", ColumnType.UUID, pa.string(), "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
-    "a_inet": ("inet6", "'::1'", ColumnType.TEXT, pa.string(), "::1"),
-    "b_true": ("boolean", "true", ColumnType.INTEGER, pa.int8(), 1),
-    "b_bit_off": ("bit(1)", "b'0'", ColumnType.BOOLEAN, pa.bool_(), False),
-    "b_bits": ("bit(9)", "b'100000001'", ColumnType.INTEGER, pa.uint64(), 257),
-    "b_whole": ("decimal(65,0)", "-" + "9" * 65, ColumnType.DECIMAL, pa.string(), "-" + "9" * 65),
-    "b_scale": ("decimal(38,38)", "0." + "0" * 37 + "1", ColumnType.DECIMAL, pa.decimal128(38, 38), Decimal("0." + "0" * 37 + "1")),
-    "b_largest": ("double", "1.7976931348623157e308", ColumnType.FLOAT, pa.float64(), 1.7976931348623157e308),
-    "b_least": ("double", "2.2250738585072014e-308", ColumnType.FLOAT, pa.float64(), 2.2250738585072014e-308),
-    "b_minus_zero": ("double", "-0e0", ColumnType.FLOAT, pa.float64(), 0.0),  # which is what the server keeps
-    "b_single": ("float", "-3.4028234663852886e38", ColumnType.FLOAT, pa.float32(), -3.4028234663852886e38),
-    "b_fixed": ("double(10,3)", "1234.567", ColumnType.FLOAT, pa.float64(), 1234.567),
-    "b_year": ("year", "0", ColumnType.INTEGER, pa.int16(), 0),
-    "b_day": ("date", "'0001-01-01'", ColumnType.DATE, pa.date32(), dt.date(1, 1, 1)),
-    "b_midnight": ("time", "'00:00:00'", ColumnType.TIME, pa.time64("us"), dt.time(0)),
-    "b_last": ("datetime(6)", "'9999-12-31 23:59:59.999999'", ColumnType.TIMESTAMP, pa.timestamp("us"),
-               dt.datetime(9999, 12, 31, 23, 59, 59, 999999)),  # noqa: DTZ001 - without a zone
-    "b_first_instant": ("timestamp(6) null", "'1970-01-01 02:00:00.000001'", ColumnType.TIMESTAMP_TZ,
-                        pa.timestamp("us", "UTC"), dt.datetime(1970, 1, 1, 0, 0, 0, 1, UTC)),
-    "b_last_instant": ("timestamp(6) null", "'2038-01-19 05:14:07.999999'", ColumnType.TIMESTAMP_TZ,
-                       pa.timestamp("us", "UTC"), dt.datetime(2038, 1, 19, 3, 14, 7, 999999, UTC)),
-    "b_trailing": ("varchar(9)", "'a  '", ColumnType.TEXT, pa.string(), "a  "),
-    "b_wide_text": ("varchar(9) character set utf16", "'a€😀'", ColumnType.TEXT, pa.string(), "a€😀"),
-    "b_not_an_enum": ("enum('a')", "'no such'", ColumnType.TEXT, pa.string(), ""),
-    "b_no_set": ("set('a','b')", "''", ColumnType.TEXT, pa.string(), ""),
-    "b_varbinary": ("varbinary(4)", "0x0020", ColumnType.BINARY, pa.binary(), b"\0 "),
-    "b_no_bytes": ("varbinary(4)", "''", ColumnType.BINARY, pa.binary(), b""),
-    "b_twice": ("json", """'{"a": 1, "a": 2.50}'""", ColumnType.JSON, pa.string(), '{"a": 1, "a": 2.50}'),
-    "b_polygon": ("geometry", "st_geomfromtext('POLYGON((0 0,0.1 0,0 1e-9,0 0))')", ColumnType.UNKNOWN, pa.string(),
-                  "POLYGON((0 0,0.1 0,0 0.000000001,0 0))"),
-    "b_placed": ("point", "st_geomfromtext('POINT(1 2)', 4326)", ColumnType.UNKNOWN, pa.string(), "SRID=4326;POINT(1 2)"),
-    "b_inet4": ("inet4", "'1.2.3.4'", ColumnType.TEXT, pa.string(), "1.2.3.4"),
-    "b_generated": ("int as (1 + 1) virtual", "DEFAULT", ColumnType.INTEGER, pa.int32(), 2),
-}  # fmt: skip
-
-MARIADB_FLAGGED: Flagged = {
-    "none": ("date", "'0000-00-00'", ColumnType.TEXT, "0000-00-00"),
-    "no day": ("date", "'2020-05-00'", ColumnType.TEXT, "2020-05-00"),
-    "no month": ("date", "'2020-00-00'", ColumnType.TEXT, "2020-00-00"),
-    "no year": ("date", "'0000-05-06'", ColumnType.TEXT, "0000-05-06"),
-    "no such day": ("date", "'2023-02-30'", ColumnType.TEXT, "2023-02-30"),
-    "no moment": ("datetime(3)", "'0000-00-00'", ColumnType.TEXT, "0000-00-00 00:00:00.000"),
-    "no day of a moment": ("datetime", "'2020-05-00 10:11:12'", ColumnType.TEXT, "2020-05-00 10:11:12"),
-    "no instant": ("timestamp", "'0000-00-00'", ColumnType.TEXT, "0000-00-00 00:00:00"),
-    "longest": ("time(2)", "'838:59:59'", ColumnType.TEXT, "838:59:59.00"),
-    "before": ("time", "'-00:00:01'", ColumnType.TEXT, "-00:00:01"),
-    "least": ("time(6)", "'-838:59:59'", ColumnType.TEXT, "-838:59:59.000000"),
-    "midnight": ("time", "'24:00:00'", ColumnType.TEXT, "24:00:00"),
-}  # fmt: skip
-
 
 @pytest.fixture(scope="module")
 def postgres_source(postgres_url: str) -> Iterator[str]:
@@ -287,57 +185,6 @@ def postgres_session(postgres_source: str) -> Iterator[psycopg.Connection]:
         yield session
 
 
-@pytest.fixture(scope="module")
-def mariadb_source(mariadb_url: str) -> Iterator[str]:
-    assert mariadb_url
-    with databases.mariadb_database() as url:
-        yield url
-
-
-@pytest.fixture
-def mariadb_session(mariadb_source: str) -> Iterator[pymysql.cursors.Cursor]:
-    """A session two hours from UTC that takes dates which are none."""
-    name = urlsplit(mariadb_source).path[1:]
-    with (
-        closing(
-            pymysql.connect(host="127.0.0.1", user="root", database=name, autocommit=True)
-        ) as session,
-        session.cursor() as cursor,
-    ):
-        cursor.execute("SET sql_mode = 'ALLOW_INVALID_DATES', time_zone = '+02:00'")
-        cursor.execute("DROP TABLE IF EXISTS awkward")
-        yield cursor
-
-
-def exactly(value: Any) -> str:
-    """A value so that NaN is itself, and -0.0, 1.0 and 1.10 are not 0.0, 1 and 1.1."""
-    if isinstance(value, list):
-        return str([exactly(each) for each in value])
-    return value.isoformat() if isinstance(value, dt.datetime) else repr(value)
-
-
-def statements(kept: Kept) -> tuple[str, str]:
-    columns = ", ".join(f"{name} {native}" for name, (native, *_) in kept.items())
-    values = ", ".join(value for _, value, *_ in kept.values())
-    return f"CREATE TABLE awkward ({columns})", f"INSERT INTO awkward VALUES ({values})"
-
-
-def check_kept(table: TableSchema, data: pa.Table, kept: Kept) -> None:
-    assert {c.name: c.type for c in table.columns} == {
-        n: kind for n, (_, _, kind, *_) in kept.items()
-    }
-    assert {c.name: c.inference for c in table.columns if c.inference} == {}
-    assert {f.name: f.type for f in data.schema} == {
-        n: storage for n, (_, _, _, storage, _) in kept.items()
-    }
-    first, *nulls = data.to_pylist()
-    found = {name: exactly(value) for name, value in first.items()}
-    assert found == {name: exactly(value) for name, (*_, value) in kept.items()}
-    assert {name for row in nulls for name, value in row.items() if value is not None} <= {
-        "b_generated"
-    }
-
-
 def test_postgresql_values_are_kept(
     postgres_source: str, postgres_session: psycopg.Connection
 ) -> None:
@@ -351,28 +198,6 @@ def test_postgresql_values_are_kept(
     check_kept(table, data, POSTGRES_KEPT)
 
 
-def test_mariadb_values_are_kept(
-    mariadb_source: str, mariadb_session: pymysql.cursors.Cursor
-) -> None:
-    for statement in statements(MARIADB_KEPT):
-        mariadb_session.execute(statement)
-    mariadb_session.execute("INSERT INTO awkward (a_tiny) VALUES (NULL)")
-
-    with closing(connect(mysql.KIND, {"url": mariadb_source})) as source:
-        table, data = read_all(source, "awkward")
-
-    check_kept(table, data, MARIADB_KEPT)
-
-
-def check_flagged(table: TableSchema, data: pa.Table, kind: ColumnType, text: str) -> None:
-    assert [c.type for c in table.columns] == [ColumnType.INTEGER, kind, ColumnType.DATE]
-    assert [c.inference is None for c in table.columns] == [True, False, True]
-    assert data.to_pylist() == [
-        {"id": 1, "value": text, "at": dt.date(2020, 1, 1)},
-        {"id": 2, "value": None, "at": None},
-    ]
-
-
 @pytest.mark.parametrize("name", POSTGRES_FLAGGED)
 def test_a_postgresql_value_beyond_its_type_makes_its_column_text_and_no_other(
     name: str, postgres_source: str, postgres_session: psycopg.Connection
@@ -384,20 +209,6 @@ def test_a_postgresql_value_beyond_its_type_makes_its_column_text_and_no_other(
     )
 
     with closing(connect(postgres.KIND, {"url": postgres_source})) as source:
-        table, data = read_all(source, "awkward")
-
-    check_flagged(table, data, kind, text)
-
-
-@pytest.mark.parametrize("name", MARIADB_FLAGGED)
-def test_a_mariadb_value_beyond_its_type_makes_its_column_text_and_no_other(
-    name: str, mariadb_source: str, mariadb_session: pymysql.cursors.Cursor
-) -> None:
-    native, odd, kind, text = MARIADB_FLAGGED[name]
-    mariadb_session.execute(f"CREATE TABLE awkward (id int, value {native} NULL, at date)")
-    mariadb_session.execute(f"INSERT INTO awkward VALUES (1, {odd}, '2020-01-01'), (2, NULL, NULL)")
-
-    with closing(connect(mysql.KIND, {"url": mariadb_source})) as source:
         table, data = read_all(source, "awkward")
 
     check_flagged(table, data, kind, text)

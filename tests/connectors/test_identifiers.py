@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
-import pymysql
 import pytest
 
 import connectors
@@ -44,17 +42,11 @@ def postgresql() -> Iterator[Opened]:
 
 
 @contextmanager
-def mysql() -> Iterator[Opened]:
-    with databases.mariadb_database() as url:
-        name = urlsplit(url).path[1:]
-        with (
-            closing(
-                pymysql.connect(host="127.0.0.1", user="root", database=name, autocommit=True)
-            ) as session,
-            session.cursor() as cursor,
-        ):
-            cursor.execute("SET sql_mode = 'NO_BACKSLASH_ESCAPES'")
-            yield "`", cursor.execute, opener("mysql", {"url": url})
+def mysql(server: databases.MysqlServer) -> Iterator[Opened]:
+    server.need()
+    with databases.mysql_database(server.url) as url, databases.mysql_session(url) as cursor:
+        cursor.execute("SET sql_mode = 'NO_BACKSLASH_ESCAPES'")
+        yield "`", cursor.execute, opener("mysql", {"url": url})
 
 
 @contextmanager
@@ -63,15 +55,20 @@ def sqlite(path: Path) -> Iterator[Opened]:
         yield '"', session.execute, opener("sqlite", {}, path)
 
 
-@pytest.fixture(params=["postgresql", "mysql", "sqlite"])
+SERVERS = {server.name: server for server in databases.MYSQL_SERVERS}
+
+
+@pytest.fixture(params=["postgresql", "sqlite", *SERVERS])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
     if request.param == "sqlite":
-        with sqlite(tmp_path / "a.db") as made:
-            yield made
+        opening = sqlite(tmp_path / "a.db")
+    elif request.param == "postgresql":
+        request.getfixturevalue("postgres_url")
+        opening = postgresql()
     else:
-        request.getfixturevalue("postgres_url" if request.param == "postgresql" else "mariadb_url")
-        with postgresql() if request.param == "postgresql" else mysql() as made:
-            yield made
+        opening = mysql(SERVERS[request.param])
+    with opening as made:
+        yield made
 
 
 def rows(source: Connector, selection: Selection, after: list[Any] | None = None) -> list[Any]:

@@ -9,11 +9,9 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pyarrow as pa
-import pymysql
 import pytest
 
 import connectors
@@ -33,6 +31,15 @@ from tests import databases
 from tests.connectors.peers import LOOPBACK
 
 ONE_BY_ONE = ReadLimits(batch_rows=1)
+MYSQL = {server.name: server for server in databases.MYSQL_SERVERS}
+SERVERS = ["postgresql", *MYSQL]
+NAMES = {  # of the databases that a line of CURSORS is for
+    "postgresql": ["postgresql"],
+    "mysql": [*MYSQL],
+    "mariadb": ["mariadb"],
+    "mysql 8": [name for name, server in MYSQL.items() if not server.is_mariadb],
+    "sqlite": ["sqlite"],
+}
 
 
 @dataclass(frozen=True)
@@ -65,19 +72,11 @@ def postgresql() -> Iterator[Server]:
 
 
 @contextmanager
-def mysql() -> Iterator[Server]:
-    with databases.mariadb_database() as url:
-        parts = urlsplit(url)
-        with (
-            closing(
-                pymysql.connect(
-                    host="127.0.0.1", user="root", database=parts.path[1:], autocommit=True
-                )
-            ) as session,
-            session.cursor() as cursor,
-        ):
-            cursor.execute("SET sql_mode = '', time_zone = '-04:00'")
-            yield Server("mysql", {"url": url}, cursor.execute)
+def mysql(server: databases.MysqlServer) -> Iterator[Server]:
+    server.need()
+    with databases.mysql_database(server.url) as url, databases.mysql_session(url) as cursor:
+        cursor.execute("SET sql_mode = '', time_zone = '-04:00'")
+        yield Server("mysql", {"url": url}, cursor.execute)
 
 
 @contextmanager
@@ -90,28 +89,28 @@ def sqlite(path: Path) -> Iterator[Server]:
 def servers(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[str], Server]]:
-    """Opens each kind once."""
+    """Opens each database once."""
     opened: dict[str, Server] = {}
     with ExitStack() as stack:
 
-        def server(kind: str) -> Server:
-            if kind not in opened:
-                if kind == "sqlite":
-                    made = sqlite(tmp_path_factory.mktemp(kind) / "a.db")
+        def server(name: str) -> Server:
+            if name not in opened:
+                if name == "sqlite":
+                    made = sqlite(tmp_path_factory.mktemp(name) / "a.db")
+                elif name == "postgresql":
+                    request.getfixturevalue("postgres_url")
+                    made = postgresql()
                 else:
-                    request.getfixturevalue(
-                        "postgres_url" if kind == "postgresql" else "mariadb_url"
-                    )
-                    made = postgresql() if kind == "postgresql" else mysql()
-                opened[kind] = stack.enter_context(made)
-            opened[kind].run("DROP VIEW IF EXISTS seen")
-            opened[kind].run("DROP TABLE IF EXISTS changes")
-            return opened[kind]
+                    made = mysql(MYSQL[name])
+                opened[name] = stack.enter_context(made)
+            opened[name].run("DROP VIEW IF EXISTS seen")
+            opened[name].run("DROP TABLE IF EXISTS changes")
+            return opened[name]
 
         yield server
 
 
-@pytest.fixture(params=["postgresql", "mysql", "sqlite"])
+@pytest.fixture(params=[*SERVERS, "sqlite"])
 def server(request: pytest.FixtureRequest, servers: Callable[[str], Server]) -> Server:
     return servers(request.param)
 
@@ -176,7 +175,9 @@ CURSORS: dict[tuple[str, str], list[str]] = {
     ("mysql", "varchar(20) character set latin1"): ["'A'", "'a'", "'é'", "'€'"],
     ("mysql", "char(3)"): ["'A'", "'a'"],
     ("mysql", "longtext"): ["'A'", "'a'", "'a '"],
-    ("mysql", "uuid"): ["'00000000-0000-0000-0000-00000000000a'", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'"],
+    ("mariadb", "uuid"): ["'00000000-0000-0000-0000-00000000000a'", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'"],
+    ("mysql 8", "varchar(20) collate utf8mb4_0900_ai_ci"): ["''", "'A'", "'B'", "'a'", "'a '", "'é'", "'😀'"],
+    ("mysql 8", "varchar(20) character set gb18030"): ["'A'", "'a'", "'é'", "'汉'", "'😀'"],
     ("sqlite", "integer"): ["-9223372036854775808", "0", "9223372036854775807"],
     ("sqlite", "real"): ["-9e999", "-1.5", "5e-324", "0.1", "9e999"],
     ("sqlite", "numeric(9,2)"): ["-1", "0.5", "3"],
@@ -193,11 +194,15 @@ CURSORS: dict[tuple[str, str], list[str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "native"), CURSORS, ids=lambda each: each)
+@pytest.mark.parametrize(
+    ("name", "kind", "native"),
+    [(name, *case) for case in CURSORS for name in NAMES[case[0]]],
+    ids=lambda each: each,
+)
 def test_a_database_and_we_agree_on_what_is_at_or_after_every_value(
-    kind: str, native: str, servers: Callable[[str], Server]
+    name: str, kind: str, native: str, servers: Callable[[str], Server]
 ) -> None:
-    server = servers(kind)
+    server = servers(name)
     server.run(f"CREATE TABLE changes (id int PRIMARY KEY, at {native})")
     values = ["NULL", *CURSORS[kind, native], *reversed(CURSORS[kind, native]), "NULL"]
     for number, value in enumerate(values):
@@ -282,11 +287,11 @@ def _type_of(server: Server) -> Any:
         return table.columns[1].type
 
 
-@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+@pytest.mark.parametrize("name", SERVERS)
 def test_what_changes_while_a_read_is_interrupted_lies_behind_its_position(
-    kind: str, servers: Callable[[str], Server]
+    name: str, servers: Callable[[str], Server]
 ) -> None:
-    server = servers(kind)
+    server = servers(name)
     make_changes(server)
     selection = Selection("changes", increment=SINCE)
     with server.opened(ONE_BY_ONE) as source:
@@ -312,11 +317,11 @@ def test_only_chosen_columns_come_without_the_cursor_and_key(server: Server) -> 
     assert [row for batch in batches for row in batch.data.to_pylist()] == [{"note": "x"}] * 7
 
 
-@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+@pytest.mark.parametrize("name", SERVERS)
 def test_a_key_pass_sees_the_state_that_the_increment_was_read_from(
-    kind: str, servers: Callable[[str], Server]
+    name: str, servers: Callable[[str], Server]
 ) -> None:
-    server = servers(kind)
+    server = servers(name)
     make_changes(server)
     with server.opened() as source:
         batches_of(source, Selection("changes", increment=SINCE))
@@ -327,12 +332,12 @@ def test_a_key_pass_sees_the_state_that_the_increment_was_read_from(
     assert sorted(ids(keys)) == list(range(1, 10))
 
 
-@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+@pytest.mark.parametrize("name", SERVERS)
 @pytest.mark.parametrize("increment", [None, SINCE])
 def test_a_key_of_the_users_orders_where_the_table_has_none(
-    kind: str, increment: Increment | None, servers: Callable[[str], Server]
+    name: str, increment: Increment | None, servers: Callable[[str], Server]
 ) -> None:
-    server = servers(kind)
+    server = servers(name)
     server.run("CREATE TABLE changes (id int, part varchar(9), at date)")
     for part in ("'a'", "'A'", "NULL", "'b'"):
         for number in (1, 2, 2, 2, 3):  # not unique, against what the user says
@@ -352,9 +357,9 @@ def test_a_key_of_the_users_orders_where_the_table_has_none(
     assert len(rows) == 20
 
 
-@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
-def test_an_increment_of_a_view_is_read(kind: str, servers: Callable[[str], Server]) -> None:
-    server = servers(kind)
+@pytest.mark.parametrize("name", SERVERS)
+def test_an_increment_of_a_view_is_read(name: str, servers: Callable[[str], Server]) -> None:
+    server = servers(name)
     make_changes(server)
     server.run("CREATE VIEW seen AS SELECT id, at FROM changes")
 
@@ -392,13 +397,17 @@ def test_what_cannot_be_a_cursor_or_key_is_refused_at_its_field(case: str, serve
 
 
 @pytest.mark.parametrize(
-    ("kind", "odd"),
-    [("postgresql", "infinity"), ("postgresql", "0044-03-15 BC"), ("mysql", "0000-00-00")],
+    ("name", "odd"),
+    [
+        ("postgresql", "infinity"),
+        ("postgresql", "0044-03-15 BC"),
+        *((name, "0000-00-00") for name in MYSQL),
+    ],
 )
 def test_a_cursor_that_holds_what_is_no_date_is_refused(
-    kind: str, odd: str, servers: Callable[[str], Server]
+    name: str, odd: str, servers: Callable[[str], Server]
 ) -> None:
-    server = servers(kind)
+    server = servers(name)
     make_changes(server)
     server.run(f"INSERT INTO changes VALUES (10, '{odd}', 'odd')")
 
@@ -411,11 +420,11 @@ def test_a_cursor_that_holds_what_is_no_date_is_refused(
     assert refused.value.field == "cursorColumn"
 
 
-@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+@pytest.mark.parametrize("name", SERVERS)
 def test_a_column_that_was_read_as_text_before_comes_as_text_again(
-    kind: str, servers: Callable[[str], Server]
+    name: str, servers: Callable[[str], Server]
 ) -> None:
-    server = servers(kind)
+    server = servers(name)
     make_changes(server)
     selection = Selection("changes", increment=Increment("id", "7"), widened=("at", "note", "gone"))
 

@@ -4,7 +4,6 @@ import datetime as dt
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pymysql
@@ -21,6 +20,7 @@ from connectors.errors import (
 from connectors.mysql import KIND
 from tests import databases
 from tests.connectors.peers import connect, read_all
+from tests.databases import MysqlServer, numbers
 
 UTC = dt.UTC
 EVIL = 'a`b"; DROP TABLE x; -- \\'
@@ -28,22 +28,14 @@ Cursor = pymysql.cursors.Cursor
 
 
 @pytest.fixture(scope="module")
-def url(mariadb_url: str) -> Iterator[str]:
-    with databases.mariadb_database() as made:
+def url(mysql_server: MysqlServer) -> Iterator[str]:
+    with databases.mysql_database(mysql_server.url) as made:
         yield made
 
 
 @pytest.fixture
 def database(url: str) -> Iterator[Cursor]:
-    parts = urlsplit(url)
-    connection = pymysql.connect(
-        host=parts.hostname,
-        port=parts.port or 3306,
-        user="root",
-        database=parts.path[1:],
-        autocommit=True,
-    )
-    with closing(connection), connection.cursor() as cursor:
+    with databases.mysql_session(url) as cursor:
         cursor.execute("SET sql_mode = '', time_zone = '+02:00'")
         cursor.execute("SHOW FULL TABLES")
         for name, kind in cursor.fetchall():
@@ -58,15 +50,20 @@ def source(url: str, database: Cursor) -> Iterator[Connector]:
         yield connector
 
 
-def test_the_catalog_tells_kinds_keys_and_estimates(database: Cursor, source: Connector) -> None:
+def test_the_catalog_tells_kinds_keys_and_estimates(
+    mysql_server: MysqlServer, database: Cursor, source: Connector
+) -> None:
+    integer = "int(11)" if mysql_server.is_mariadb else "int"
     database.execute("CREATE TABLE orders (note text, line int, id int, PRIMARY KEY (id, line))")
-    database.execute("INSERT INTO orders SELECT 'x', seq, 1 FROM seq_1_to_1000")
+    database.execute(f"INSERT INTO orders SELECT 'x', seq, 1 FROM {numbers(1000)}")
     database.execute("ANALYZE TABLE orders")
     database.execute("CREATE VIEW recent AS SELECT id FROM orders")
-    database.execute("CREATE SEQUENCE counter")
+    if mysql_server.is_mariadb:
+        database.execute("CREATE SEQUENCE counter")
 
     tables = source.tables()
-    database.execute("DROP SEQUENCE counter")
+    if mysql_server.is_mariadb:
+        database.execute("DROP SEQUENCE counter")
 
     assert [(t.name, t.schema, t.details["kind"], t.row_estimate) for t in tables] == [
         ("orders", None, "table", 1000),
@@ -74,12 +71,81 @@ def test_the_catalog_tells_kinds_keys_and_estimates(database: Cursor, source: Co
     ]
     assert tables[0].primary_key == ("line", "id")
     assert [(c.name, c.native_type, c.nullable) for c in tables[0].columns] == [
-        ("note", "text", True), ("line", "int(11)", False), ("id", "int(11)", False)]  # fmt: skip
+        ("note", "text", True), ("line", integer, False), ("id", integer, False)]  # fmt: skip
+
+
+def test_estimates_are_of_now_whatever_the_server_remembers(
+    database: Cursor, source: Connector
+) -> None:
+    database.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    database.execute("INSERT INTO t VALUES (1)")
+    database.execute("ANALYZE TABLE t")
+    database.execute(f"INSERT INTO t SELECT seq + 1 FROM {numbers(9999)}")
+
+    (table,) = source.tables()
+
+    assert 9000 < (table.row_estimate or 0) < 11000
+
+
+BOTH, MARIADB, MYSQL = {True, False}, {True}, {False}  # whether it is MariaDB
+ODD_TABLES: dict[str, tuple[set[bool], str, tuple[str, ...]]] = {  # products, definition, key
+    "descending": (BOTH, "(id int, v int, PRIMARY KEY (v, id DESC))", ("id", "v")),
+    "invisible": (BOTH, "(id int INVISIBLE PRIMARY KEY AUTO_INCREMENT, v int)", ("id",)),
+    "history": (MARIADB, "(id int PRIMARY KEY AUTO_INCREMENT, v int) WITH SYSTEM VERSIONING", ("id",)),
+    "generated": (MYSQL, "(v int)", ("my_row_id",)),
+    "functional": (MYSQL, "(id int PRIMARY KEY AUTO_INCREMENT, v int, KEY ((v + 1)))", ("id",)),
+    "by range": (BOTH, """(v int, id int, PRIMARY KEY (id, v)) PARTITION BY RANGE (v)
+        (PARTITION low VALUES LESS THAN (2), PARTITION high VALUES LESS THAN MAXVALUE)""", ("v", "id")),
+}  # fmt: skip
+PLACES = [
+    pytest.param(server, name, id=f"{server.name}-{name}")
+    for server in databases.MYSQL_SERVERS
+    for name, (products, _, _) in ODD_TABLES.items()
+    if server.is_mariadb in products
+]
+
+
+@pytest.mark.parametrize(("mysql_server", "name"), PLACES, indirect=["mysql_server"])
+def test_each_kind_of_key_orders_its_table(
+    mysql_server: MysqlServer, name: str, database: Cursor, source: Connector
+) -> None:
+    _, definition, key = ODD_TABLES[name]
+    if not mysql_server.is_mariadb:
+        database.execute(f"SET sql_generate_invisible_primary_key = {int(name == 'generated')}")
+    database.execute(f"CREATE TABLE t {definition}")
+    named = len(key) > 1
+    for number in (1, 2, 3):
+        database.execute(
+            f"INSERT INTO t ({'id, v' if named else 'v'}) VALUES ({f'{number}, ' * named}{number})"
+        )
+
+    table, data = read_all(source, "t")
+    (batch,) = source.read(Selection("t")).batches
+
+    assert table.primary_key == key
+    assert data["v"].to_pylist() == [1, 2, 3]
+    assert batch.position is not None
+
+
+def test_a_column_that_is_invisible_is_read(database: Cursor, source: Connector) -> None:
+    database.execute("CREATE TABLE t (id int PRIMARY KEY, v int INVISIBLE DEFAULT 5)")
+    database.execute("INSERT INTO t (id) VALUES (1)")
+
+    assert read_all(source, "t")[1].to_pylist() == [{"id": 1, "v": 5}]
+
+
+def test_a_view_of_what_is_gone_is_not_listed(database: Cursor, source: Connector) -> None:
+    database.execute("CREATE TABLE t (id int)")
+    database.execute("CREATE TABLE gone (id int)")
+    database.execute("CREATE VIEW broken AS SELECT * FROM gone")
+    database.execute("DROP TABLE gone")
+
+    assert [table.name for table in source.tables()] == ["t"]
 
 
 def test_partitions_and_views_are_read_whole(database: Cursor, source: Connector) -> None:
     database.execute("CREATE TABLE parted (id int PRIMARY KEY) PARTITION BY HASH (id) PARTITIONS 3")
-    database.execute("INSERT INTO parted SELECT seq FROM seq_1_to_10")
+    database.execute(f"INSERT INTO parted SELECT seq FROM {numbers(10)}")
     database.execute("CREATE VIEW doubled AS SELECT id * 2 AS twice FROM parted WHERE id < 3")
 
     assert read_all(source, "parted")[1]["id"].to_pylist() == list(range(1, 11))
@@ -113,9 +179,12 @@ def test_an_empty_table_has_columns_and_no_rows(database: Cursor, source: Connec
 
 KEYS = {
     "float": "seq / 7",
+    "double": "seq / 7",
     "bigint": "(cast(seq as signed) - 500) * 1000000000000",
     "varchar(50)": "concat(char(33 + seq div 30), '\\'\\\\ ', seq)",
-    "binary(16)": "unhex(md5(seq))",
+    "varchar(50) character set latin1": "concat(char(33 + seq div 30), 'é ', seq)",
+    "varchar(50) collate utf8mb4_bin": "concat(char(33 + seq div 30), if(seq % 2, '😀', 'é'), seq)",
+    "binary(16)": "left(unhex(sha2(seq, 256)), 16)",
     "date": "date '2020-01-01' + interval seq day",
     "datetime(6)": "timestamp '2020-01-01 00:00:00.000001' + interval seq microsecond",
     "timestamp(6)": "timestamp '2020-01-01 00:00:00.000001' + interval seq microsecond",
@@ -130,7 +199,7 @@ def test_reading_on_behind_any_batch_gives_exactly_the_rest(
 ) -> None:
     database.execute(f"CREATE TABLE t (id {native}, part int, v int, PRIMARY KEY (part, id))")
     database.execute(
-        f"INSERT INTO t SELECT {KEYS[native]}, seq % 3, seq FROM seq_1_to_1000 ORDER BY rand()"
+        f"INSERT INTO t SELECT {KEYS[native]}, seq % 3, seq FROM {numbers(1000)} ORDER BY rand()"
     )
     limits = ReadLimits(batch_rows=150)
     with closing(connect(KIND, {"url": url}, limits=limits)) as first:
@@ -214,7 +283,7 @@ def test_a_row_over_several_packets_arrives_whole(database: Cursor, url: str) ->
 def test_many_small_rows_are_cut_at_the_limit(database: Cursor, url: str) -> None:
     database.execute("CREATE TABLE t (id int PRIMARY KEY, v varchar(300))")
     database.execute(
-        "INSERT INTO t SELECT seq, if(seq % 7, repeat(char(97 + seq % 26), seq % 300), NULL) FROM seq_1_to_20000"
+        f"INSERT INTO t SELECT seq, if(seq % 7, repeat(char(97 + seq % 26), seq % 300), NULL) FROM {numbers(20000)}"
     )
     with closing(
         connect(KIND, {"url": url}, limits=ReadLimits(batch_rows=3000, batch_bytes=100_000))
@@ -240,6 +309,23 @@ def test_all_tables_come_from_one_state_of_the_source(database: Cursor, source: 
     assert list(source.read(Selection("b")).batches) == []
 
 
+@pytest.mark.parametrize("change", ["TRUNCATE t", "ALTER TABLE t MODIFY v varchar(20)"])
+def test_a_table_that_is_remade_after_the_read_began_can_be_tried_again(
+    change: str, url: str, database: Cursor, source: Connector
+) -> None:
+    database.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
+    assert source.tables()
+    database.execute(change)
+
+    with pytest.raises(SourceUnreachable) as caught:
+        list(source.read(Selection("t")).batches)
+    with closing(connect(KIND, {"url": url})) as later:
+        assert list(later.read(Selection("t")).batches) == []
+
+    assert caught.value.message == "The table t was altered or emptied while MySQL was read."
+    assert caught.value.retryable
+
+
 def test_a_missing_table_or_column_is_named(database: Cursor, source: Connector) -> None:
     database.execute("CREATE TABLE t (id int)")
 
@@ -251,11 +337,37 @@ def test_a_missing_table_or_column_is_named(database: Cursor, source: Connector)
         source.read(Selection("user", "mysql"))
 
 
+SEEN = {"sql_select_limit": 2**64 - 1, "sql_big_selects": 1, "wait_timeout": 3600}
+LARGE = 10**9  # cuts nobody else's reads
+
+
+def test_a_read_has_none_of_the_limits_that_a_server_sets_for_all(
+    url: str, database: Cursor
+) -> None:
+    for name in SEEN:
+        database.execute(f"DROP FUNCTION IF EXISTS own_{name}")
+        database.execute(
+            f"CREATE FUNCTION own_{name}() RETURNS bigint unsigned NO SQL RETURN @@session.{name}"
+        )
+    listed = ", ".join(f"own_{name}() AS {name}" for name in SEEN)
+    database.execute(f"CREATE VIEW seen AS SELECT {listed}")
+    globally = ("sql_select_limit", "max_join_size")
+    try:
+        for name in globally:
+            database.execute(f"SET GLOBAL {name} = {LARGE}")
+        with closing(connect(KIND, {"url": url})) as source:
+            source.check()
+            assert read_all(source, "seen")[1].to_pylist() == [SEEN]
+    finally:
+        for name in globally:
+            database.execute(f"SET GLOBAL {name} = DEFAULT")
+
+
 def test_the_transaction_cannot_write(database: Cursor, source: Connector) -> None:
     database.execute("CREATE TABLE t (id int)")
     database.execute("DROP FUNCTION IF EXISTS sneaky")
     database.execute(
-        "CREATE FUNCTION sneaky() RETURNS int MODIFIES SQL DATA BEGIN INSERT INTO t VALUES (1); RETURN 1; END"
+        "CREATE FUNCTION sneaky() RETURNS int DETERMINISTIC MODIFIES SQL DATA BEGIN INSERT INTO t VALUES (1); RETURN 1; END"
     )
     database.execute("CREATE VIEW trap AS SELECT sneaky() AS id")
 
@@ -267,7 +379,7 @@ def test_the_transaction_cannot_write(database: Cursor, source: Connector) -> No
 
 def test_a_connection_cut_in_the_midst_can_be_tried_again(url: str, database: Cursor) -> None:
     database.execute("CREATE TABLE t (id int, pad char(200))")
-    database.execute("INSERT INTO t SELECT seq, repeat('x', 200) FROM seq_1_to_200000")
+    database.execute(f"INSERT INTO t SELECT seq, repeat('x', 200) FROM {numbers(200000)}")
     with closing(connect(KIND, {"url": url}, limits=ReadLimits(batch_rows=100))) as source:
         batches = iter(source.read(Selection("t")).batches)
         next(batches)

@@ -23,27 +23,20 @@ from tests import databases
 from tests.clients import free_port
 from tests.connectors import peers
 from tests.connectors.peers import connect
+from tests.databases import MysqlServer
 
 Cursor = pymysql.cursors.Cursor
 
 
 @pytest.fixture(scope="module")
-def url(mariadb_url: str) -> Iterator[str]:
-    with databases.mariadb_database() as made:
+def url(mysql_server: MysqlServer) -> Iterator[str]:
+    with databases.mysql_database(mysql_server.url) as made:
         yield made
 
 
 @pytest.fixture
 def database(url: str) -> Iterator[Cursor]:
-    parts = urlsplit(url)
-    connection = pymysql.connect(
-        host=parts.hostname,
-        port=parts.port or 3306,
-        user="root",
-        database=parts.path[1:],
-        autocommit=True,
-    )
-    with closing(connection), connection.cursor() as cursor:
+    with databases.mysql_session(url) as cursor:
         cursor.execute("SET sql_mode = '', time_zone = '+02:00'")
         cursor.execute("SHOW FULL TABLES")
         for name, kind in cursor.fetchall():
@@ -96,16 +89,27 @@ def user(url: str, database: Cursor) -> Iterator[str]:
     database.execute(f"DROP USER {name}@'127.0.0.1'")
 
 
+def as_user(url: str, user: str, password: str = SECRET) -> dict[str, Any]:
+    """What a user of the database at this address would write."""
+    parts = urlsplit(url)
+    assert parts.port
+    database = parts.path.removeprefix("/")
+    return {
+        **FIELDS,
+        "port": parts.port,
+        "database": database,
+        "username": user,
+        "password": password,
+    }
+
+
 def test_a_user_reads_what_was_granted(url: str, user: str) -> None:
-    raw = {**FIELDS, "username": user, "database": url.rpartition("/")[2]}
-    with closing(connect(KIND, raw)) as source:
+    with closing(connect(KIND, as_user(url, user))) as source:
         assert [table.name for table in source.tables()] == ["open"]
 
 
 def test_a_wrong_password_is_no_reason_to_try_again(url: str, user: str) -> None:
-    error = failure(
-        {**FIELDS, "username": user, "password": "wrong", "database": url.rpartition("/")[2]}
-    )
+    error = failure(as_user(url, user, "wrong"))
 
     assert isinstance(error, BadCredentials)
     assert not error.retryable
@@ -113,7 +117,7 @@ def test_a_wrong_password_is_no_reason_to_try_again(url: str, user: str) -> None
 
 
 def test_a_database_of_others_is_refused_and_a_missing_one_named(url: str, user: str) -> None:
-    assert isinstance(failure({**FIELDS, "username": user}), BadCredentials)
+    assert isinstance(failure({**as_user(url, user), "database": "mysql"}), BadCredentials)
     missing = failure({"url": url.rpartition("/")[0] + "/no_such_database"})
     assert missing.message == "There is no database no_such_database on this server."
     assert not missing.retryable
@@ -137,9 +141,10 @@ def test_an_unknown_host_is_unreachable_and_a_closed_network_refused() -> None:
 
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
 def test_a_server_without_tls_is_not_talked_to_in_the_clear_when_tls_is_asked_for(
-    mode: str, url: str
+    mode: str, mariadb_url: str
 ) -> None:
-    assert isinstance(failure({"url": f"{url}?ssl-mode={mode}"}), SourceUnreachable)
+    url = f"{mariadb_url}mysql?ssl-mode={mode}"
+    assert isinstance(failure({"url": url}), SourceUnreachable)
 
 
 def test_a_server_that_asks_for_a_file_gets_nothing(tmp_path: Path) -> None:
@@ -296,11 +301,28 @@ def test_a_server_that_is_full_is_tried_again(code: int) -> None:
     assert error.message == "MySQL has no connection left for the user someone: too many are open."
 
 
+def test_a_server_that_wants_tls_says_so() -> None:
+    with peers.serve(peers.refuse_as_mysql(3159, "insecure transport")) as port:
+        error = failure({**FIELDS, "port": port, "ssl_mode": "disable"})
+
+    assert isinstance(error, BadCredentials)
+    assert (error.field, error.retryable) == ("ssl_mode", False)
+    assert error.message == "MySQL takes connections over TLS alone."
+
+
+def test_a_server_that_is_offline_is_tried_again() -> None:
+    with peers.serve(peers.refuse_as_mysql(3032, "offline mode")) as port:
+        error = failure({**FIELDS, "port": port})
+
+    assert isinstance(error, SourceUnreachable)
+    assert error.message == "MySQL takes no connections at the moment."
+
+
 def test_a_users_own_limit_is_kept_to_with_one_connection_a_source(
     url: str, user: str, database: Cursor
 ) -> None:
     database.execute(f"ALTER USER {user}@'127.0.0.1' WITH MAX_USER_CONNECTIONS 1")
-    raw = {**FIELDS, "username": user, "database": url.rpartition("/")[2]}
+    raw = as_user(url, user)
     with closing(connect(KIND, raw)) as source:
         assert source.check()
         assert [table.name for table in source.tables()] == ["open"]

@@ -107,3 +107,28 @@ def test_an_error_amid_the_rows_is_raised_and_not_a_row() -> None:
 def test_no_rows_are_no_pieces() -> None:
     assert read(END, [1]) == []
     assert Rows(memoryview(b""), np.zeros(0, np.int64)).columns(0) == []
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        b"\x05abc\x01x",  # reaches into the next row
+        b"\xfc\xff\xffabc",
+        b"\xfd\xff\xff\xffabc",
+        b"\xfe" + b"\xff" * 8 + b"abc",  # below 0 as a signed number
+        b"\xfe" + struct.pack("<Q", 2**63 - 2) + b"abc",
+        b"\x00",  # a cell too few
+        b"\x01a\x01b\x01c",  # and one too many
+        b"\x01a\xfe",
+        b"",
+    ],
+)
+@pytest.mark.parametrize("behind", [0, 1])
+def test_a_cell_that_is_longer_than_its_row_is_refused(row: bytes, behind: int) -> None:
+    good = packet(0, cell(b"a") + cell(b"b"))
+    data = good + packet(1, row) + behind * good
+
+    pieces = read(data + END, [4096], rows_max=100)
+
+    with pytest.raises(err.MySQLError, match="longer than its row"):
+        [piece.columns(2) for piece in pieces]

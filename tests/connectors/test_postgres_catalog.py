@@ -105,7 +105,7 @@ def test_foreign_tables_are_read_and_so_are_foreign_partitions(
         "mixed": ("partitioned table", None),
     }
     assert near == [
-        {"id": 1, "note": "ä", "at": "2024-01-01 00:00:00.000001+00"},
+        {"id": 1, "note": "ä", "at": "2024-01-01T00:00:00.000001Z"},
         {"id": 2, "note": None, "at": "infinity"},
     ]
     assert sorted(row["id"] for row in mixed) == [1, 2, 7]

@@ -126,6 +126,10 @@ def resource(**values: Any) -> dict[str, Any]:
     return {"resources": [ITEMS | values]}
 
 
+def counted(kind: str, records: str) -> dict[str, Any]:
+    return resource(pagination={"kind": kind}, records=records)
+
+
 def paged(**values: Any) -> dict[str, Any]:
     return resource(pagination=values)
 
@@ -180,6 +184,10 @@ def paged(**values: Any) -> dict[str, Any]:
         (paged(kind="PAGE", size=0), "resources[0].pagination.size"),
         (paged(kind="PAGE", size=True), "resources[0].pagination.size"),
         (paged(kind="PAGE", size_param="n"), "resources[0].pagination.size"),
+        (counted("OFFSET", "$.groups[*].items"), "resources[0].records"),
+        (counted("OFFSET", "$..items"), "resources[0].records"),
+        (counted("OFFSET", "$['a', 'b']"), "resources[0].records"),
+        (counted("PAGE", "$.groups[*].items[?@.on]"), "resources[0].records"),
     ],
 )
 def test_settings_that_are_refused(raw: dict[str, Any], field: str) -> None:

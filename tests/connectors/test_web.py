@@ -227,7 +227,12 @@ def test_tries_end_and_waits_grow(
 
 @pytest.mark.parametrize(
     ("what", "least", "most"),
-    [("throttle-seconds", 7, 7), ("throttle-date", 19, 21), ("throttle-long", 60, 60)],
+    [
+        ("throttle-seconds", 7, 7),
+        ("throttle-date", 19, 21),
+        ("throttle-long", 60, 60),
+        ("throttle-forbidden", 7, 7),
+    ],
 )
 def test_a_server_says_when_to_come_again(
     client: Web,
@@ -244,6 +249,29 @@ def test_a_server_says_when_to_come_again(
 
     (wait,) = waits
     assert least - passed <= wait <= most
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["throttle-absurd", "used-up", "error-once?status=520", "error-once?status=529"],
+)
+def test_what_may_pass_is_tried_again_whatever_it_says(
+    client: Web, waits: list[float], http_server: HttpServer, run: str, what: str
+) -> None:
+    route, _, query = what.partition("?")
+    assert client.read(f"{http_server.url}/{route}/{run}?{query}").status == 200
+
+    (wait,) = waits
+    assert 0.25 <= wait <= 0.5
+
+
+def test_what_a_server_does_not_have_is_not_tried_again(
+    client: Web, http_server: HttpServer, run: str
+) -> None:
+    with pytest.raises(Answered, match="501 Not Implemented"):
+        client.read(f"{http_server.url}/error-once/{run}?status=501")
+
+    assert len(http_server.seen(run)) == 1
 
 
 def test_a_wait_past_the_time_there_is_ends_at_once(http_server: HttpServer, run: str) -> None:

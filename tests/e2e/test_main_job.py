@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import psycopg
 import pyarrow.parquet as pq
-import pymysql
 import pytest
 
+from tests import databases
 from tests.clients import Client, ServerProcess
 from tests.e2e.calls import ROWS, SOURCE, all_rows, connect, download
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.e2e
 
 CSV_ROWS = 120_000
 POSTGRES_ROWS = 300_000  # more than one part
-MARIADB_ROWS = 20_000
+MYSQL_ROWS = 20_000
 
 
 def csv_row(number: int) -> list[str]:
@@ -190,37 +190,31 @@ def test_a_postgresql_table_of_300_000_rows(
     assert page["totalCount"] == 2
 
 
-def test_a_mariadb_table(client: Client, project_id: str, mariadb_url: str) -> None:
-    address = httpx.URL(mariadb_url)
-    admin = pymysql.connect(
-        host=address.host,
-        port=address.port or 3306,
-        user=address.username or "root",
-        password=address.password or "",
-    )
-    name = "headwater_e2e"
-    with admin, admin.cursor() as cursor:
-        cursor.execute(f"DROP DATABASE IF EXISTS {name}")
-        cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-        cursor.execute(f"USE {name}")
+def test_a_mysql_table(
+    client: Client, project_id: str, mysql_server: databases.MysqlServer
+) -> None:
+    with (
+        databases.mysql_database(mysql_server.url) as url,
+        databases.mysql_session(url) as cursor,
+    ):
         cursor.execute(
-            f"""CREATE TABLE {name}.items (id bigint unsigned PRIMARY KEY, price decimal(10,3), title varchar(100),
+            """CREATE TABLE items (id bigint unsigned PRIMARY KEY, price decimal(10,3), title varchar(100),
             at datetime(6), data json)"""
         )
         cursor.execute(
-            f"""INSERT INTO {name}.items SELECT seq + 18446744073709000000, seq / 1000, IF(seq % 3, CONCAT('título ', seq), NULL),
-            TIMESTAMP('2024-02-29 00:00:00') + INTERVAL seq SECOND, JSON_OBJECT('n', seq) FROM seq_1_to_{MARIADB_ROWS}"""
+            f"""INSERT INTO items SELECT seq + 18446744073709000000, seq / 1000, IF(seq % 3, CONCAT('título ', seq), NULL),
+            TIMESTAMP('2024-02-29 00:00:00') + INTERVAL seq SECOND, JSON_OBJECT('n', seq)
+            FROM {databases.numbers(MYSQL_ROWS)}"""
         )
-        admin.commit()
+        address = httpx.URL(url)
         database = {
-            "engine": "MYSQL", "host": address.host, "port": address.port or 3306, "database": name,
-            "username": address.username or "root", "password": address.password or "",
+            "engine": "MYSQL", "host": address.host, "port": address.port, "database": address.path[1:],
+            "username": address.username, "password": address.password,
         }  # fmt: skip
 
-        source_id, job_id = connect(client, project_id, "items in MariaDB", {"database": database})
+        name = f"items in {mysql_server.name}"
+        source_id, job_id = connect(client, project_id, name, {"database": database})
         job = client.wait_for_job(job_id)
-
-        cursor.execute(f"DROP DATABASE {name}")
     assert job["status"] == "SUCCEEDED", job
     rows = all_rows(client, source_id, "items", orderBy=[{"column": "id"}])
     start = datetime(2024, 2, 29)  # noqa: DTZ001 - DATETIME has no zone
@@ -232,7 +226,7 @@ def test_a_mariadb_table(client: Client, project_id: str, mariadb_url: str) -> N
             (start + timedelta(seconds=n)).isoformat(),
             {"n": n},
         ]
-        for n in range(1, MARIADB_ROWS + 1)
+        for n in range(1, MYSQL_ROWS + 1)
     ]
 
 

@@ -143,6 +143,51 @@ async def test_syncs_go_on_from_a_restored_snapshot(source: Source, place: Place
     assert first.manifest == (await Snapshot.get(id=first.id)).manifest
 
 
+async def test_a_cursor_whose_type_changes_in_the_source_goes_on_being_one(
+    source: Source, place: Place
+) -> None:
+    await source.connect(place, lookbackSeconds=0)
+    for number, kind in enumerate(("date", "timestamp", "date"), start=3):
+        was = "date '2026-01-01' + at" if number == 3 else "at"
+        await source.run(f"ALTER TABLE t ALTER at TYPE {kind} USING ({was})::{kind}")
+        await source.sync()  # which reads all rows, by another order than before
+        await source.run(
+            f"INSERT INTO t VALUES ({number}, '2026-02-0{number}', 'n')",
+            "UPDATE t SET name = 'not seen' WHERE id = 1",
+        )
+
+        await source.sync()
+
+        seen = await source.seen()
+        assert (seen["status"], seen["error"]) == ("SYNCED", None)
+        receipt = seen["snapshot"]["receipt"]
+        assert (receipt["inserted"], receipt["updated"], receipt["rowsRead"]) == (1, 0, 2)
+        assert len(await source.rows()) == number
+        await source.run("UPDATE t SET name = 'a' WHERE id = 1")
+
+
+async def test_an_append_keeps_rows_once_whose_column_becomes_a_text(
+    source: Source, place: Place
+) -> None:
+    await source.connect(place, mode="APPEND", primaryKey=None, lookbackSeconds=10)
+    await source.run(
+        "ALTER TABLE t ADD a timestamptz, ADD b timestamp(3), ADD c date, ADD d float8",
+        "UPDATE t SET at = 5, a = '2026-01-01 10:00+02', b = '2026-01-01 10:00:00.5', c = '2026-01-01', d = id",
+    )
+    await source.sync()
+    before = await source.rows()
+    await source.run("INSERT INTO t VALUES (3, 6, 'c', 'infinity', '-infinity', 'infinity', 0.5)")
+
+    await source.sync()
+
+    assert await source.rows() == [
+        *before,
+        [3, 6, "c", "infinity", "-infinity", "infinity", 0.5],
+    ]
+    receipt = (await source.seen())["snapshot"]["receipt"]
+    assert (receipt["rowsRead"], receipt["inserted"]) == (3, 1)
+
+
 @pytest.mark.parametrize("decision", ["releaseSnapshot", "discardSnapshot"])
 async def test_drift_is_held_until_somebody_decides(
     source: Source, place: Place, decision: str

@@ -28,10 +28,17 @@ READ = """query ($id: ID!) { dataSource(id: $id) { status error { message } conn
     table { columns { name type } rows { rows } } } }"""
 
 
-async def connected(asker: Asker, place: Place, *, file: bytes = FILE, **settings: Any) -> str:
+async def connected(
+    asker: Asker, place: Place, *, file: bytes = FILE, mode: str | None = None, **settings: Any
+) -> str:
     """The id of a synced CSV source."""
     upload = await put_upload(asker.platform, place.project, "codes.csv", file)
-    source = {"name": "codes", "connection": {"file": {"objectKey": upload.object_key} | settings}}
+    source: dict[str, Any] = {
+        "name": "codes",
+        "connection": {"file": {"objectKey": upload.object_key} | settings},
+    }
+    if mode is not None:
+        source["tables"] = [{"name": "codes", "mode": mode}]
     done = await do(
         asker,
         "connectDataSources",

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from base.errors import InvalidInput, Unsupported
+from base.errors import ConnectionFailed, InvalidInput, Unsupported
 from base.ids import public_id
 from models import DataSource, Role, Upload
 from services import rates, sources
@@ -56,6 +56,21 @@ async def test_a_file_is_what_it_is_called(platform: Platform, place: Place, url
     assert (now.kind, now.settings["file_name"]) == ("csv", "cities.csv")
     assert (await Upload.get(object_key=now.settings["object_key"])).file_name == "cities.csv"
     assert again.settings == now.settings
+
+
+async def test_a_file_that_its_server_calls_a_page_is_what_its_user_says(
+    platform: Platform, place: Place, url: str
+) -> None:
+    given = url.replace("text/plain", "text/html")
+    source = await connected(platform, place, FileGiven(url=given, file_name="cities.csv"))
+
+    await sources.connection_of(platform, source)
+
+    assert (await DataSource.get(id=source.id)).kind == "csv"
+    for name in (None, "cities.md"):  # of text, a page could not be told
+        other = await connected(platform, place, FileGiven(url=given, file_name=name))
+        async with refused(ConnectionFailed, None):
+            await sources.connection_of(platform, other)
 
 
 async def test_its_name_stays_with_its_place(platform: Platform, place: Place, url: str) -> None:

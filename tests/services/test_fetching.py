@@ -183,6 +183,18 @@ CSV_TYPE = "text/csv; charset=utf-8"
         ("get", {"name": 'attachment; filename="r.tsv"'}, "tsv", "r.tsv"),
         ("x.csv", {"name": "attachment; filename*=UTF-8''Bod%C3%B8.json"}, "json", "Bodø.json"),
         ("x.csv", {"name": 'attachment; filename="../../etc/r.tsv"'}, "tsv", "r.tsv"),
+        (
+            "get",
+            {"name": "attachment; filename=\"Bod.txt\"; filename*=UTF-8''Bod%C3%B8.csv"},
+            "csv",
+            "Bodø.csv",
+        ),
+        (
+            "get",
+            {"name": "attachment; FileName*=UTF-8''Bod%C3%B8.csv; filename=\"Bod.txt\""},
+            "csv",
+            "Bodø.csv",
+        ),
         ("x.csv", {"name": 'attachment; filename="r.exe"'}, "csv", "x.csv"),
     ],
 )
@@ -212,6 +224,7 @@ async def test_what_a_file_is(
         ("/named/{run}/x", Unsupported, "of the type application/octet-stream"),
         ("/named/{run}/x?name=filename%3Dshop.db", InvalidInput, "is a database"),
         ("/missing/{run}/cities.csv", ConnectionFailed, "404 Not Found"),
+        ("/named/{run}/cities.csv?status=304", ConnectionFailed, "304 Not Modified"),
         ("/forbidden/{run}/cities.csv", ConnectionFailed, "403 Forbidden"),
         ("/endless/{run}/cities.csv", PayloadTooLarge, "more than 100,000 bytes"),
         ("/bomb/{run}/cities.csv", PayloadTooLarge, "more than 100,000 bytes"),

@@ -214,6 +214,20 @@ async def test_partitions_are_queued_once_by_whoever_holds_the_job() -> None:
 
 
 @pytest.mark.usefixtures("database")
+async def test_the_death_of_a_partition_is_told_in_the_log_of_its_job() -> None:
+    lease, _ = await held()
+    assert await leases.claim_partition(lease) is not None
+    second = await leases.claim_partition(lease)
+    assert second is not None
+    await Job.filter(id=second.job_id).update(lease_until_ms=0)
+
+    await leases.sweep()
+
+    (line,) = await JobLog.filter(job_id=lease.job_id)
+    assert line.message.startswith("[2/3] Attempt 1 ended without a word")
+
+
+@pytest.mark.usefixtures("database")
 async def test_two_attempts_at_once_queue_one_set() -> None:
     await factories.make_script_job()
     lease = await leases.claim("w1", 30_000)
@@ -322,7 +336,7 @@ async def test_a_partition_writes_into_the_log_of_its_job_while_it_is_held() -> 
     await leases.sweep()
     await leases.log(taken, "info", "gone")
 
-    told = [(line.job_id, line.message, line.step) for line in await JobLog.all()]  # type: ignore[attr-defined]
+    told = [(line.job_id, line.message, line.step) for line in await JobLog.filter(level="info")]  # type: ignore[attr-defined]
     assert told == [(lease.job_id, "[1/3] here", "a.py")]
     assert (await Job.get(id=lease.job_id)).revision > before
 

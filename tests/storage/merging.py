@@ -35,6 +35,7 @@ def combined(
     is_whole: bool = False,
     cursor_type: ColumnType | None = None,
     memory_bytes: int = MEMORY_BYTES,
+    decimals: Sequence[str] = (),
 ) -> tuple[Combined, list[LocalPart]]:
     """The outcome, and the parts of the table after it; the books and the files of the vectors are checked."""
     done = combine(
@@ -48,6 +49,7 @@ def combined(
         folder=folder,
         memory_bytes=memory_bytes,
         cursor_type=cursor_type,
+        decimals=decimals,
     )
     parts = [*base, *staged]
     for vector in done.vectors:

@@ -193,6 +193,8 @@ SHOWN: list[tuple[pa.Array, list[str | None]]] = [
         pa.array([0.1, -0.0, 1e300, float("nan"), float("-inf")]),
         ["0.1", "-0.0", "1e+300", "NaN", "-Infinity"],
     ),
+    (pa.array([7.0, -120.0, 0.0, 2.0**53, 1e22]), ["7", "-120", "0", "9007199254740992", "1e+22"]),
+    (pa.array([7.0, 0.5], pa.float32()), ["7", "0.5"]),
     (pa.array([True, False]), ["true", "false"]),
     (pa.array([date(1, 1, 1), date(2026, 12, 31)]), ["0001-01-01", "2026-12-31"]),
     (pa.array([time(1, 2, 3), time(0, 0, 0, 1)]), ["01:02:03", "00:00:00.000001"]),

@@ -186,6 +186,34 @@ def test_a_decimal_cursor_kept_as_text_is_ordered_as_a_number(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("cursor", [None, "at"])
+@pytest.mark.parametrize("how", ["part", "whole", "keys"])
+def test_decimal_keys_kept_as_text_are_equal_as_numbers(
+    tmp_path: Path, how: str, cursor: str | None
+) -> None:
+    """A source may change how many zeros a decimal ends with, which leaves it the same key."""
+    base, staged = pair(
+        tmp_path,
+        {"at": [1] * 4, "k": ["1.0", "2.50", "NaN", "-3"], "v": ["a", "b", "c", "d"]},
+        {"at": [1] * 3, "k": ["1.00", "2.50", "-3.0"], "v": ["A", "b", "d"]},
+    )
+    known = write(tmp_path / "keys", pa.table({"k": ["1", "2.5", "-3.000"]}))
+
+    done, parts = combined(
+        base,
+        staged,
+        tmp_path / "out",
+        cursor=cursor,
+        keys=known if how == "keys" else None,
+        is_whole=how == "whole",
+        decimals=["k"],
+    )
+
+    rows = [(1, "2.50", "b"), (1, "NaN", "c"), (1, "1.00", "A"), (1, "-3.0", "d")]
+    assert live(parts) == [row for row in rows if how == "part" or row[1] != "NaN"]
+    assert counts(done) == (0, 2, 1, 0 if how == "part" else 1)
+
+
+@pytest.mark.parametrize("cursor", [None, "at"])
 def test_rows_with_the_same_cursor_are_compared_cell_by_cell(
     tmp_path: Path, cursor: str | None
 ) -> None:

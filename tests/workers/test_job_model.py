@@ -54,6 +54,12 @@ class Expected:
         ends = {JobStatus.RUNNING: status, JobStatus.QUEUED: JobStatus.CANCELLED}
         self.steps = [ends.get(step, step) for step in self.steps]
 
+    def wait_again(self) -> None:
+        """Another attempt will take it; until then no step of it runs."""
+        self.status = JobStatus.QUEUED
+        again = {JobStatus.RUNNING: JobStatus.QUEUED}
+        self.steps = [again.get(step, step) for step in self.steps]
+
 
 class JobLife(RuleBasedStateMachine):
     """Submit, claim, heartbeat, checkpoint, expire, sweep, crash, commit, fail, retry, release, cancel."""
@@ -203,12 +209,13 @@ class JobLife(RuleBasedStateMachine):
     def give_back_after_failure(self, lease: Lease | None) -> None:
         if self.fenced(lease, lambda x: leases.retry(x, 0, "again"), cancel=True) and lease:
             job = self.jobs[lease.job_id]
-            job.status, job.failures = JobStatus.QUEUED, job.failures + 1
+            job.wait_again()
+            job.failures += 1
 
     @rule(lease=consumes(held))
     def release(self, lease: Lease | None) -> None:
         if self.fenced(lease, leases.release, cancel=True) and lease:
-            self.jobs[lease.job_id].status = JobStatus.QUEUED
+            self.jobs[lease.job_id].wait_again()
 
     @rule(data=st.data())
     @precondition(lambda self: self.jobs)
@@ -251,7 +258,7 @@ class JobLife(RuleBasedStateMachine):
                 elif job.deaths >= leases.DEATHS_MAX:
                     job.end(JobStatus.FAILED)
                 else:
-                    job.status = JobStatus.QUEUED
+                    job.wait_again()
 
     @invariant()
     def the_rows_are_as_the_model_says(self) -> None:

@@ -12,7 +12,7 @@ import random
 import secrets
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +20,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
-import pymysql
 import pytest
 
 import connectors
@@ -29,6 +28,8 @@ from models import DataSource, DataSourceType, Job, JobKind, JobStatus, Snapshot
 from services import jobs
 from services.leases import Lease
 from services.platform import Platform
+from services.sources.sealing import seal
+from tests import databases
 from tests.factories import make_source
 from tests.workers import dying
 from tests.workers.syncing import SqliteFile, assert_nothing_left, let_remember, rows_of, table_of
@@ -111,17 +112,11 @@ class PostgresLedger(Ledger):
         self._connection.close()
 
 
-class MariadbLedger(Ledger):
+class MysqlLedger(Ledger):
     """The writer's session has another offset each time."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._connection = pymysql.connect(
-            host=parts.hostname,
-            port=parts.port or 3306,
-            user=parts.username,
-            database=parts.path.lstrip("/"),
-        )
+        self._connection = databases.mysql_connection(url)
         self._run(
             "CREATE TABLE orders (id bigint PRIMARY KEY, at timestamp(6) NULL, amount decimal(12,2), note text)"
         )
@@ -186,7 +181,10 @@ def _quoted(value: object) -> str:
     return "NULL" if value is None else "'" + str(value).replace("'", "''") + "'"
 
 
-@pytest.fixture(params=["postgresql", "mariadb", "sqlite"])
+MYSQL = {server.name: server for server in databases.MYSQL_SERVERS}
+
+
+@pytest.fixture(params=["postgresql", "sqlite", *MYSQL])
 async def ledger(
     request: pytest.FixtureRequest, platform: Platform, tmp_path: Path
 ) -> AsyncIterator[Ledger]:
@@ -199,16 +197,23 @@ async def ledger(
         )
         yield made
         return
-    url = request.getfixturevalue(
-        f"{'postgres' if request.param == 'postgresql' else 'mariadb'}_database"
-    )
-    opened = PostgresLedger(url) if request.param == "postgresql" else MariadbLedger(url)
-    kind = "postgresql" if request.param == "postgresql" else "mysql"
-    settings, _ = connectors.parse(kind, {"url": url})
-    with closing(opened):
-        opened.source = await make_source(
+    with ExitStack() as stack:
+        if request.param == "postgresql":
+            kind, url = "postgresql", request.getfixturevalue("postgres_database")
+            opened: PostgresLedger | MysqlLedger = PostgresLedger(url)
+        else:
+            server = MYSQL[request.param]
+            server.need()
+            kind, url = "mysql", stack.enter_context(databases.mysql_database(server.url))
+            opened = MysqlLedger(url)
+        stack.enter_context(closing(opened))
+        settings, hidden = connectors.parse(kind, {"url": url})
+        source = await make_source(
             type=DataSourceType.DATABASE, kind=kind, settings=settings, selections=[SELECTION]
         )
+        sealed = seal(platform.keyring, source.id, hidden)
+        await DataSource.filter(id=source.id).update(secrets=sealed)
+        opened.source = await DataSource.get(id=source.id)
         yield opened
 
 

@@ -121,34 +121,37 @@ class ScriptLife(JobLife):
         job = self.of(lease)
         if lease is None or job is None:
             return
-        if job.outputs == STEPS:
+        at = min(job.outputs, STEPS - 1)  # the last step runs until its result is stored
+        if job.steps[at] is not RUNNING:
+            self.begin_step(lease, job, at)
+        elif job.outputs == STEPS:
             self.publish(lease, job)
-        elif job.steps[job.outputs] is RUNNING:
-            self.keep_output(lease, job)
         else:
-            self.begin_step(lease, job)
+            self.keep_output(lease, job)
 
-    def begin_step(self, lease: Lease, job: ExpectedScript) -> None:
-        if self.write(lease, job.outputs, job.outputs, RUNNING):
+    def begin_step(self, lease: Lease, job: ExpectedScript, at: int) -> None:
+        if self.write(lease, job.outputs, at, RUNNING, is_progress=False):
             job.is_expired = False
-            job.steps[job.outputs] = RUNNING
+            job.steps[at] = RUNNING
 
     def keep_output(self, lease: Lease, job: ExpectedScript) -> None:
         at = job.outputs
         status = RUNNING if at + 1 == STEPS else SUCCEEDED
-        if self.write(lease, at + 1, at, status):
+        if self.write(lease, at + 1, at, status, is_progress=True):
             job.outputs, job.deaths, job.failures, job.is_expired = at + 1, 0, 0, False
             job.steps[at], job.rows_done = status, at + 1
 
-    def write(self, lease: Lease, outputs: int, at: int, status: JobStatus) -> bool:
+    def write(
+        self, lease: Lease, outputs: int, at: int, status: JobStatus, *, is_progress: bool
+    ) -> bool:
         """Checkpoint so many outputs, as `workers.scripts` does; whether it was let through."""
-        rows = outputs if outputs > at else self.jobs[lease.job_id].rows_done
+        rows = outputs if is_progress else self.jobs[lease.job_id].rows_done
         state = {"outputs": list(range(outputs))}
         steps = [StepChange(f"step-{at}.py", at, status)]
         return self.fenced(
             lease,
             lambda held: leases.checkpoint(
-                held, state, Progress(rows, 0), steps, is_progress=outputs > at
+                held, state, Progress(rows, 0), steps, is_progress=is_progress
             ),
         )
 

@@ -204,6 +204,38 @@ async def test_what_has_no_value_in_an_increment_stays_what_it_is(
     assert rows[5]["owner"] == {"id": 1, "tags": ["a"]}
 
 
+@pytest.mark.parametrize("how", ["whole", "increment"])
+async def test_an_api_whose_records_are_gone_leaves_an_empty_table(
+    platform: Platform, asker: Asker, http_server: HttpServer, run: str, how: str
+) -> None:
+    table: dict[str, Any] = {"name": "items", "mode": "MERGE", "primaryKey": ["id"]}
+    table |= {"cursorColumn": "changed", "detectDeletes": True} if how == "increment" else {}
+    connection = api(http_server, run)
+    if how == "whole":
+        connection["api"]["resources"][0] |= {"cursorParam": None, "cursorColumn": None}
+    _, source, job = await connected(platform, asker, connection, tables=[table])
+    first = await Snapshot.get(id=job.snapshot_id)
+    http_server.empty_out(run)
+
+    second = await published(platform, source)
+
+    assert (second.row_count, second.receipt["deleted"], second.drift) == (0, ROWS, [])
+    columns = [[c.name for c in table_of(each, "items").table.columns] for each in (first, second)]
+    assert columns[0] == columns[1]
+
+
+async def test_an_api_without_records_is_synced_and_read_on_from_there(
+    platform: Platform, asker: Asker, http_server: HttpServer, run: str
+) -> None:
+    tables = [{"name": "items", "mode": "MERGE", "cursorColumn": "changed", "primaryKey": ["id"]}]
+    http_server.empty_out(run)
+
+    _, source, job = await connected(platform, asker, api(http_server, run), tables=tables)
+
+    assert (job.status, job.error) == (JobStatus.SUCCEEDED, None)
+    assert (await published(platform, source)).row_count == 0
+
+
 async def test_an_api_that_refuses_ends_the_sync_at_once(
     platform: Platform, asker: Asker, http_server: HttpServer, run: str
 ) -> None:

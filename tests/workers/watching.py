@@ -14,7 +14,6 @@ from services.platform import Platform
 from storage.snapshots.manifest import Manifest
 
 PAUSE_SECONDS = 0.05
-STEP_ORDER = [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SUCCEEDED]
 
 
 class Watcher:
@@ -105,4 +104,6 @@ class Watcher:
 
 
 def _place(step: JobStep) -> int:
-    return STEP_ORDER.index(step.status)
+    """A step that runs goes back to those that wait when its attempt is lost; one that is over stays so."""
+    assert step.status in {JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SUCCEEDED}
+    return int(step.status is JobStatus.SUCCEEDED)

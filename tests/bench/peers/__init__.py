@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.processes import PeakMemory
@@ -12,24 +11,30 @@ PYTHON = Path("build/peers/bin/python")
 SCRIPTS = Path(__file__).parent
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a peer's script printed, a number a line, and the highest memory of its process tree."""
-
-    numbers: list[float]
-    peak_bytes: int
+def run(script: str, *arguments: object) -> list[float]:
+    """What a peer's script prints, a number a line; RuntimeError with the end of what it complained about."""
+    return _end(_start(script, *arguments))
 
 
-def run(script: str, *arguments: object) -> Run:
-    """Run one of the scripts to its end; raises RuntimeError with the end of what it complained about."""
-    process = subprocess.Popen(
+def peak_bytes(script: str, *arguments: object) -> int:
+    """The highest memory of the script's process tree, in a run that is not timed: looking takes time, too."""
+    process = _start(script, *arguments)
+    with PeakMemory(process.pid) as peak:
+        _end(process)
+    return peak.bytes
+
+
+def _start(script: str, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [PYTHON, SCRIPTS / script, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    with PeakMemory(process.pid) as peak:
-        out, complaints = process.communicate()
+
+
+def _end(process: subprocess.Popen[str]) -> list[float]:
+    out, complaints = process.communicate()
     if process.returncode != 0:
-        raise RuntimeError(f"{script} failed: {complaints[-2_000:]}")
-    return Run([float(line) for line in out.split()], peak.bytes)
+        raise RuntimeError(f"a peer failed: {complaints[-2_000:]}")
+    return [float(line) for line in out.split()]

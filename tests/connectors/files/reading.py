@@ -10,7 +10,15 @@ from typing import Any
 
 import connectors
 from base.tables import Column, ColumnType, TableSchema
-from connectors.connector import Batch, Connection, ReadLimits, Reject, Selection, StoredColumn
+from connectors.connector import (
+    Batch,
+    Connection,
+    Increment,
+    ReadLimits,
+    Reject,
+    Selection,
+    StoredColumn,
+)
 from connectors.errors import ReadAgain
 
 
@@ -60,11 +68,13 @@ def read(
     limits: ReadLimits | None = None,
     after: list[Any] | None = None,
     stored: Mapping[str, StoredColumn] | None = None,
+    increment: Increment | None = None,
     **settings: Any,
 ) -> Table:
     """A table of the file, the first if none is named."""
     with closing(connectors.open(connection(path, limits, **settings))) as source:
-        selection = Selection(name or source.tables()[0].name, columns=columns, stored=stored or {})
+        name = name or source.tables()[0].name
+        selection = Selection(name, columns=columns, stored=stored or {}, increment=increment)
         for again in range(3):
             reading = source.read(selection, after)
             try:

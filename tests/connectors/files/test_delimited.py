@@ -47,6 +47,7 @@ def at(*parts: int) -> datetime:
         ("a\n0.1\n1e-05\n1e+16\n", [F], [(0.1,), (1e-05,), (1e16,)]),
         ("a\n0.1\n-0.0\n0.30000000000000004\n", [F], [(0.1,), (-0.0,), (0.30000000000000004,)]),
         ("a,b\ntrue,1\nfalse,2\n", [B, I], [(True, 1), (False, 2)]),
+        ("a,b\nTRUE,True\nFALSE,\n", [B, B], [(True, True), (False, None)]),
         ("a\n2020-02-29\n", [ColumnType.DATE], [(date(2020, 2, 29),)]),
         ("a\n23:59:59\n", [ColumnType.TIME], [(time(23, 59, 59),)]),
         ("a\n10:00:00.5\n10:00:00\n", [ColumnType.TIME], [(time(10, 0, 0, 500_000),), (time(10),)]),
@@ -66,7 +67,7 @@ def at(*parts: int) -> datetime:
         ("a\n1.5\nnan\n", [T], [("1.5",), ("nan",)]),
         ("a\nNA\nDE\n", [T], [("NA",), ("DE",)]),
         ("a\nNULL\n", [T], [("NULL",)]),
-        ("a\nTrue\n", [T], [("True",)]),
+        ("a\nTrue\nFALSE\n", [T], [("True",), ("FALSE",)]),
         ("a\ntrue\n1\n", [T], [("true",), ("1",)]),
         ("a\n01/02/2020\n", [T], [("01/02/2020",)]),
         ("a\n2020-02-29\n2020-02-30\n", [T], [("2020-02-29",), ("2020-02-30",)]),
@@ -254,7 +255,7 @@ def test_tsv_is_parted_by_tabs_whatever_else_it_holds(tmp_path: Path) -> None:
     ("kind", "texts", "values"),
     [
         ("text", ["1", "002"], ["1", "002"]),
-        ("integer", ["00123", "+5", " 7 ", "-0"], [123, 5, 7, 0]),
+        ("integer", ["00123", "+5", " 7 ", "-0", "8.", "9.00"], [123, 5, 7, 0, 8, 9]),
         ("decimal", ["3", "1.5", "1.25"], [Decimal("3.00"), Decimal("1.50"), Decimal("1.25")]),
         (
             "decimal",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import uuid
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -106,6 +107,60 @@ def test_slices_are_converted_like_wholes(found: pa.DataType) -> None:
     assert convert(values[1:4], ("a",), frozenset()).to_pylist() == whole[1:4]
 
 
+ENDLESS = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC).replace(tzinfo=None)
+FIRST = datetime(1, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+
+
+def spark(path: Path, values: pa.Array, **options: Any) -> Path:
+    """A file as Spark writes it: timestamps in 96 bits."""
+    plain = {"compression": "none", "use_dictionary": False, "store_schema": False}
+    return save(path, values, use_deprecated_int96_timestamps=True, **plain, **options)
+
+
+@pytest.mark.parametrize(
+    ("values", "cells"),
+    [
+        (pa.array([PLAIN, ENDLESS, None, FIRST], pa.timestamp("us")), [PLAIN, ENDLESS, None, FIRST]),
+        (pa.array([[PLAIN, None], None, [ENDLESS]], pa.list_(pa.timestamp("us"))), [[PLAIN, None], None, [ENDLESS]]),
+        (pa.array([{"x": ENDLESS}], pa.struct([("x", pa.timestamp("us"))])), [{"x": ENDLESS}]),
+    ],
+    ids=["column", "list", "struct"],
+)  # fmt: skip
+def test_timestamps_of_96_bits_keep_every_year(
+    tmp_path: Path, values: pa.Array, cells: list[Any]
+) -> None:
+    table = read(spark(tmp_path / "t.parquet", values))
+
+    assert [row[0] for row in table.rows] == cells
+
+
+def test_timestamps_of_96_bits_are_read_batch_by_batch(tmp_path: Path) -> None:
+    values = [PLAIN] * 20_000 + [ENDLESS] + [PLAIN] * 20_000
+    arrays = pa.array(values, pa.timestamp("us"))
+    path = spark(tmp_path / "t.parquet", arrays, row_group_size=30_000)
+
+    table = read(path, limits=ReadLimits(batch_rows=7_000))
+
+    assert [row[0] for row in table.rows] == values
+    assert table.types == [ColumnType.TIMESTAMP]
+
+
+def test_timestamps_of_96_bits_with_nanoseconds_are_exact_text(tmp_path: Path) -> None:
+    path = spark(tmp_path / "t.parquet", pa.array([PLAIN, ENDLESS, FIRST], pa.timestamp("us")))
+    day = struct.pack("<qI", 86_399_999_999_000, 5_373_484)  # 9999-12-31
+    assert path.read_bytes().count(day) == 1
+    write(path, path.read_bytes().replace(day, struct.pack("<qI", 86_399_999_999_007, 5_373_484)))
+
+    table = read(path)
+
+    assert [row[0] for row in table.rows] == [
+        "2020-01-02 03:04:05.678000000",
+        "9999-12-31 23:59:59.999999007",
+        "0001-01-01 00:00:00.000000000",
+    ]
+    assert table.again == 1
+
+
 def test_all_columns_that_do_not_fit_are_found_at_once(tmp_path: Path) -> None:
     late = pa.array([0] * 50_000 + [1], pa.timestamp("ns"))
     pq.write_table(pa.table({f"c{place}": late for place in range(20)}), tmp_path / "t.parquet")
@@ -189,6 +244,13 @@ def test_a_broken_file_is_refused(tmp_path: Path, damage: Any) -> None:
 
     assert str(tmp_path) not in refused.value.message
     assert not refused.value.message.endswith("..")
+
+
+def test_a_file_without_columns_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({}), tmp_path / "t.parquet")
+
+    with pytest.raises(FileInvalid, match="has no columns"):
+        read(tmp_path / "t.parquet")
 
 
 def test_texts_that_are_no_texts_are_refused(tmp_path: Path) -> None:

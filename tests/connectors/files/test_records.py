@@ -44,6 +44,12 @@ INTEGER, DECIMAL, FLOAT, TEXT, JSON, LIST, STRUCT = (
         ("1 1.5 1.10 1e3", FLOAT, [1.0, 1.5, 1.1, 1000.0]),
         ("9007199254740992 0.5", FLOAT, [2.0**53, 0.5]),
         ("9007199254740993 0.5", JSON, ["9007199254740993", "0.5"]),
+        ("12345678901234567.89 1", JSON, ["12345678901234567.89", "1"]),
+        ("0.1234567890123456789", JSON, ["0.1234567890123456789"]),
+        ("0.5 1e-400", JSON, ["0.5", "1e-400"]),
+        ("[0.10000000000000000001]", LIST, [["0.10000000000000000001"]]),
+        ("0.10000000000000001 0.1000000000000000000 5e-324", FLOAT, [0.1, 0.1, 5e-324]),  # the same floats
+        ("0.1000000000000000055511151231257827 123456789012345.67", FLOAT, [0.1, 123456789012345.67]),
         ("1" + "0" * 39, JSON, ["1" + "0" * 39]),
         ("true false", ColumnType.BOOLEAN, [True, False]),
         ("true 1", JSON, ["true", "1"]),
@@ -123,6 +129,7 @@ def test_names_are_made_unique(tmp_path: Path) -> None:
         ('{"a": 1}\n{"a": 2}', ["line 2", "Extra data"]),
         ('[{"a": 1, "a": 2}]', ["'a' occurs twice"]),
         ('[{"a": 1e400}]', ["1e400", "larger than a float"]),
+        ('[{"a": ' + "9" * 5_000 + "}]", ["line 1", "a whole number of more than 4,300 digits"]),
         ('[{"a": "\\ud800"}]', ["surrogate"]),
         (b'[{"a": "caf\xe9"}]', ["line 1", "0xE9", "UTF-8"]),
         ('[{"a": ' + "[" * 5_000 + "]" * 5_000 + "}]", ["line 1", "nested too deeply"]),
@@ -136,6 +143,26 @@ def test_broken_json_is_refused_with_its_place(
         read(write(tmp_path / "t.json", content))
 
     assert [word for word in words if word not in refused.value.message] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("t.json", '{"a": 1}\n{"a": 2}', ".ndjson"),
+        ("t.json", "[{'a': 1}]", "export it again"),
+        ("t.ndjson", '[\n{"a": 1}\n]', ".json"),
+        ("t.ndjson", '{"a": "x"}', "another type"),
+    ],
+)
+def test_a_refusal_says_what_to_do(tmp_path: Path, name: str, content: str, words: str) -> None:
+    types: dict[str, Any] = {"column_types": {"a": "integer"}} if '"x"' in content else {}
+
+    with pytest.raises(FileInvalid) as refused:
+        read(write(tmp_path / name, content), **types)
+
+    assert refused.value.hint is not None
+    assert words in refused.value.hint
+    assert "delimiter" not in refused.value.hint
 
 
 @pytest.mark.parametrize(
@@ -248,6 +275,8 @@ def test_a_declared_column_may_come_late_but_has_to_be_there(tmp_path: Path) -> 
         ("null", "7", INTEGER, "integer: all values are whole numbers"),
         ('{"x":1}', '{"y":1}', STRUCT, "struct: all values are objects"),
         ("1", '1, "b": 2', INTEGER, "integer: all values are whole numbers"),
+        ("1.5", "12345678901234567.89", JSON, f"json: a number has more digits than a float holds, first in line {MANY + 1}"),
+        ("1.5", "1e-400", JSON, f"json: a number has more digits than a float holds, first in line {MANY + 1}"),
     ],
 )  # fmt: skip
 def test_a_late_value_widens_the_column_once(

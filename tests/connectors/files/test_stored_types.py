@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from base.tables import ColumnType
-from connectors.connector import StoredColumn
+from connectors.connector import Increment, StoredColumn
 from tests.connectors.files.reading import Table, read, write
 
 LATE = 30_000  # rows behind which a value cannot be in the sample
@@ -94,3 +94,47 @@ def test_a_csv_value_that_comes_late_is_kept(tmp_path: Path) -> None:
     table = read(write(tmp_path / "a.csv", body), stored=STORED)
 
     assert (table.column("n").type, table.rows[-1][1], table.again) == (ColumnType.TEXT, "x", 1)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.ndjson"])
+def test_values_of_several_types_are_what_they_are_stored_as(tmp_path: Path, name: str) -> None:
+    stored = {
+        "code": StoredColumn(ColumnType.TEXT, pa.string()),
+        "n": StoredColumn(ColumnType.INTEGER, pa.int64()),
+        "price": StoredColumn(ColumnType.FLOAT, pa.float64()),
+        "odd": StoredColumn(ColumnType.JSON, pa.string()),
+        "at": StoredColumn(ColumnType.LIST, pa.list_(pa.float64())),
+        "in": StoredColumn(ColumnType.STRUCT, pa.struct([("a", pa.string())])),
+    }
+    rows: list[dict[str, Any]] = [
+        {"code": "x7", "n": 1, "price": 10, "odd": "x", "at": [1, 2], "in": {"a": 7}},
+        {"code": 5, "n": "y", "price": 11, "odd": "y", "at": [], "in": {"a": 0.5}},
+        {"code": {"a": 0.10}, "n": None, "price": None, "odd": None, "at": None, "in": {"a": None}},
+    ]
+
+    table = read(lines(tmp_path, name, *rows), stored=stored)
+
+    assert [column.type.value for column in table.schema.columns] == [
+        "text",
+        "text",
+        "float",
+        "json",
+        "list",
+        "struct",
+    ]
+    assert arrow_types(table)["at"] == pa.list_(pa.float64())
+    assert table.rows == [
+        ("x7", "1", 10.0, '"x"', [1.0, 2.0], {"a": "7"}),
+        ("5", "y", 11.0, '"y"', [], {"a": "0.5"}),
+        ('{"a":0.1}', None, None, None, None, {"a": None}),
+    ]
+
+
+def test_a_cursor_of_several_types_does_not_become_a_text(tmp_path: Path) -> None:
+    """Its values would have another order than those that are stored."""
+    stored = {"at": StoredColumn(ColumnType.INTEGER, pa.int64())}
+    path = lines(tmp_path, "a.ndjson", {"at": 9}, {"at": "10"})
+
+    table = read(path, stored=stored, increment=Increment("at", "8"))
+
+    assert table.column("at").type is ColumnType.JSON

@@ -187,6 +187,38 @@ def test_error_cells_have_no_value_and_are_told(path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("prefix", ["", "x:"])
+@pytest.mark.parametrize("block_bytes", [archive.BLOCK_BYTES, 100, 160, 230])
+def test_formulas_that_nothing_has_computed_are_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str, block_bytes: int
+) -> None:
+    monkeypatch.setattr(archive, "BLOCK_BYTES", block_bytes)
+    cells = [
+        "<c r='A1' t='str'><v>n</v></c><c r='B1' t='str'><v>twice</v></c><c r='C1' t='str'><v>t</v></c>",
+        "<c r='A2'><v>1</v></c><c r='B2'><f>A2*2</f><v>2</v></c><c r='C2' t='str'><f>\"\"</f><v></v></c>",
+        "<c r='A3'><v>2</v></c><c r='B3'><f>A3*2</f><v></v></c><c r='C3' t='str'><f>\"x\"</f><v>x</v></c>",
+        "<c r='A4'><v>3</v></c><c r='B4' s='0'><f t='shared' si='0'/></c><c r='C4' s='0'/>",
+        "<c r='A5'><v>4</v></c><c r='B5'><f>A5&lt;2</f><v/></c>",
+    ]
+    rows = "".join(f"<row r='{at}'>{each}</row>" for at, each in enumerate(cells, 1))
+    xml = f"<sheetData>{rows}</sheetData></worksheet>"
+    head = _HEAD
+    if prefix:
+        xml = xml.replace("</", "\0").replace("<", "<x:").replace("\0", "</x:")
+        head = _HEAD.replace("<worksheet xmlns=", "<x:worksheet xmlns:x=")
+    _with_sheet(path, head + xml)
+
+    table, found = _read(path, "s")
+
+    assert [row["twice"] for row in found] == [2, None, None, None]
+    numbers, twice, texts = (column.inference for column in table.columns)
+    assert (numbers, texts) == ("integer: 4 numbers, whole", "text: 1 texts")
+    assert twice == (
+        "integer: 1 numbers, whole; 3 formulas have no value, first B3: "
+        "no spreadsheet program has computed and saved them"
+    )
+
+
 def test_headers_become_unique_names_and_formats_make_no_columns(path: Path) -> None:
     book = openpyxl.Workbook()
     sheet: Any = book.active
@@ -306,8 +338,10 @@ def _foreign(*parts: str) -> bytes:
     ("kind", "content", "message"),
     [
         ("xlsx", b"", "The file is empty (0 bytes)."),
-        ("xlsx", b"a,b\n1,2\n", "The XLSX file is damaged or cut off (File is not a zip file)."),
-        ("xls", b"a,b\n1,2\n", "The XLS file cannot be read: "),
+        ("xlsx", b"a,b\n1,2\n", "The file is named like XLSX, but looks like a text file."),
+        ("xls", "Stra\xdfe\tb\n1\t2\n".encode(), "The file is named like XLS, but looks like a text file."),
+        ("xlsx", b"\x01\x02,b\n1,2\n", "The XLSX file is damaged or cut off (File is not a zip file)."),
+        ("xls", b"\x01\x02,b\n1,2\n", "The XLS file cannot be read: "),
         ("xls", b"PK\3\4", "The file is named like XLS, but looks like a ZIP archive or an Office document such as XLSX."),
         ("xlsx", b"\xd0\xcf\x11\xe0" + bytes(600), "The file is named like XLSX, but looks like an old Office document"),
         ("xlsx", _foreign("word/document.xml"), "The file is named like XLSX, but looks like a text document (DOCX)."),
@@ -323,6 +357,16 @@ def test_other_files_are_refused(path: Path, kind: str, content: bytes, message:
     with pytest.raises(FileInvalid) as caught:
         connectors.check(_connection(path, kind))
     assert caught.value.message.startswith(message)
+    assert caught.value.hint or "is missing or broken" in message
+
+
+def test_a_workbook_without_a_cell_is_refused(path: Path) -> None:
+    _save(path, {"first": [], "second": []})
+
+    for look in (connectors.check, connectors.tables):
+        with pytest.raises(FileInvalid) as caught:
+            look(_connection(path))
+        assert caught.value.message == "The XLSX file has no sheet with cells."
 
 
 def test_a_cut_off_or_damaged_workbook_is_refused(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +16,7 @@ import connectors
 from base.errors import InvalidInput
 from connectors.connector import ReadLimits, Reject
 from connectors.errors import FileInvalid
-from connectors.files import biff
+from connectors.files import archive, biff
 from tests.connectors.files.reading import connection, read
 
 
@@ -162,3 +163,50 @@ def test_errors_that_formulas_gave_are_found_in_the_records(tmp_path: Path) -> N
 
     (scanned,) = biff.scan(path)
     assert scanned.errors == {"A": (1, "A2")}
+
+
+def _rewritten(path: Path, *changes: tuple[bytes, bytes]) -> None:
+    """The workbook with other words in its XML."""
+    with zipfile.ZipFile(path) as old:
+        parts = {name: old.read(name) for name in old.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name, content in parts.items():
+            changed = content
+            for before, after in changes:
+                changed = changed.replace(before, after)
+            new.writestr(name, changed)
+
+
+def test_strict_workbooks_are_read(tmp_path: Path) -> None:
+    text = '"http://purl.oclc.org/ooxml/spreadsheetml/main"'
+    path = _book(tmp_path / "a.xlsx", ["n", "t", "d"], [1, "x", date(2024, 3, 1)], [2, text, None])
+    strict, usual = b"http://purl.oclc.org/ooxml/", b"http://schemas.openxmlformats.org/"
+    _rewritten(
+        path,
+        (usual + b"spreadsheetml/2006/main", strict + b"spreadsheetml/main"),
+        (usual + b"officeDocument/2006/relationships", strict + b"officeDocument/relationships"),
+    )
+
+    assert read(path).rows == [(1, "x", date(2024, 3, 1)), (2, text, None)]
+
+
+@pytest.mark.parametrize("block_bytes", [archive.BLOCK_BYTES, 120, 170, 250])
+def test_error_values_of_later_programs_are_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_bytes: int
+) -> None:
+    monkeypatch.setattr(archive, "BLOCK_BYTES", block_bytes)
+    cells = ["#DIV/0!", "#NULL!", "#REF!", "#NUM!", "#NAME?"]
+    path = _book(tmp_path / "a.xlsx", ["n", "t"], [1, "#5"], *([cell, "#x"] for cell in cells))
+    _rewritten(
+        path,
+        (b"<v>#DIV/0!", b"<v>#SPILL!"),
+        (b"<v>#NULL!", b"<f>a&lt;1</f><v>#CALC!"),
+        (b"<v>#REF!", b'<f ca="1"/><v>#ERROR!'),
+        (b"<v>#NUM!", b"<v>#GETTING_DATA"),
+    )
+
+    table = read(path)
+
+    assert table.rows == [(1, "#5"), *[(None, "#x")] * 5]
+    said = "integer: 1 numbers, whole; 5 error cells have no value, first A3"
+    assert table.column("n").inference == said
