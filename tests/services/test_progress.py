@@ -36,13 +36,12 @@ NEVER_SECONDS = 3600.0
 
 
 class Deaf(Transport):
-    """Loses everything."""
+    """Loses everything, and is never ready: so a hub polls at its own seconds, not once more as it begins to hear."""
 
     async def send(self, message: str) -> None:
         pass
 
     async def listen(self, take: Callable[[str], None], ready: Callable[[], None]) -> None:  # noqa: ARG002
-        ready()
         await asyncio.sleep(NEVER_SECONDS)
 
 
