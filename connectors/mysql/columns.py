@@ -1,7 +1,7 @@
 """How each MySQL type is selected and stored, so that every value arrives as it is.
 
-All cells come as text. One that is not a value of its stored type (a zero date, a time of -30 hours) fails to convert;
-then the column is read again as text ("widened").
+Numbers and moments come as such, all else as bytes. One that is not a value of its stored type (a zero date, a time of
+-30 hours) is found; then the column is read again as text ("widened").
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ _NO_DAY = (  # a part of it is zero, or the month is shorter
     "(year({0}) = 0 or month({0}) = 0 or dayofmonth({0}) = 0"
     " or ({0} is not null and dayofmonth({0}) > coalesce(dayofmonth(last_day({0})), 0)))"
 )
-_FIRST_DAY = (date.min - date(1970, 1, 1)).days
+_FIRST_DAY = (
+    date.min - date(1970, 1, 1)
+).days  # before it lie the year 0 and what is no date at all
+_NO_LAST = 2**63
 _DAY_US = 24 * 3600 * 10**6
 _ODD_TIME = "({0} < '00:00:00' or {0} >= '24:00:00')"
 
@@ -44,32 +47,30 @@ def _text(cells: pa.Array) -> pa.Array:
     return cells.cast(pa.string())
 
 
-def _parsed(storage: pa.DataType) -> Callable[[pa.Array], pa.Array]:
+def _as(storage: pa.DataType) -> Callable[[pa.Array], pa.Array]:
+    return lambda cells: cells.cast(storage)
+
+
+def _decimal(storage: pa.DataType) -> Callable[[pa.Array], pa.Array]:
     return lambda cells: _text(cells).cast(storage)
 
 
 def _instant(cells: pa.Array) -> pa.Array:
     """The session's time zone is UTC."""
-    return _text(cells).cast(pa.timestamp("us")).view(pa.timestamp("us", "UTC"))
+    return cells.cast(pa.timestamp("us")).view(pa.timestamp("us", "UTC"))
 
 
 def _clock(cells: pa.Array) -> pa.Array:
-    """By way of a timestamp, since Arrow parses no times."""
-    moments = pc.binary_join_element_wise("1970-01-01", _text(cells), " ")
-    return moments.cast(pa.timestamp("us")).cast(pa.time64("us"))
+    """What is no time of a day is found in the result."""
+    return cells.cast(pa.duration("us")).view(pa.time64("us"))
 
 
-def _single(cells: pa.Array) -> pa.Array:
-    """A float comes as the double it is exactly: as a float the server would round it to 6 digits."""
-    return _text(cells).cast(pa.float64()).cast(pa.float32())
-
-
-def _before_year_one(storage: pa.DataType, first: int) -> Callable[[pa.Array], bool]:
-    """Arrow takes the year 0, which is none."""
+def _outside(storage: pa.DataType, first: int, behind: int) -> Callable[[pa.Array], bool]:
+    """Whether a value is below the first one there is, or not below another."""
 
     def is_odd(values: pa.Array) -> bool:
-        least = pc.min(values.view(storage)).as_py()
-        return least is not None and least < first
+        found = pc.min_max(values.view(storage)).as_py()
+        return found["min"] is not None and not first <= found["min"] <= found["max"] < behind
 
     return is_odd
 
@@ -78,7 +79,10 @@ def _as_text(kind: ColumnType, sql: str = "{0}", *, reason: str | None = None) -
     return Plan(kind, sql, _text, reason=reason)
 
 
-_NO_DATE = _as_text(ColumnType.TEXT, reason="text: holds dates that are none, such as 0000-00-00")
+_CHARS = "cast({0} as char)"
+_NO_DATE = _as_text(
+    ColumnType.TEXT, _CHARS, reason="text: holds dates that are none, such as 0000-00-00"
+)
 _BYTES = "cast(convert({0} using utf8mb4) as binary)"  # whatever the collation and its padding say
 _TEXT = Plan(ColumnType.TEXT, store=_text, is_key=True, order=_BYTES)
 _LONG_TEXT = Plan(ColumnType.TEXT, store=_text, order=_BYTES, sorts=False)  # by its start alone
@@ -91,16 +95,16 @@ _SHAPE = _as_text(
     ColumnType.UNKNOWN,
     f"if(st_srid({{0}}) = 0, {_WKT}, concat('SRID=', st_srid({{0}}), ';', {_WKT}))",
 )
-_UNKNOWN = _as_text(ColumnType.UNKNOWN, "cast({0} as char)")
+_UNKNOWN = _as_text(ColumnType.UNKNOWN, _CHARS)
 
 _PLANS: dict[str, Plan] = {
-    "float": Plan(ColumnType.FLOAT, "{0} + 0e0", _single, order="{0} + 0e0"),
-    "double": Plan(ColumnType.FLOAT, store=_parsed(pa.float64()), order="{0}"),
-    "year": Plan(ColumnType.INTEGER, store=_parsed(pa.int16()), is_key=True, order="{0} + 0"),
+    "float": Plan(ColumnType.FLOAT, store=_as(pa.float32()), order="{0} + 0e0"),
+    "double": Plan(ColumnType.FLOAT, store=_as(pa.float64()), order="{0}"),
+    "year": Plan(ColumnType.INTEGER, store=_as(pa.int16()), is_key=True, order="{0} + 0"),
     "date": Plan(
         ColumnType.DATE,
-        store=_parsed(pa.date32()),
-        is_odd=_before_year_one(pa.int32(), _FIRST_DAY),
+        store=_as(pa.date32()),
+        is_odd=_outside(pa.int32(), _FIRST_DAY, _NO_LAST),
         odd_sql=_NO_DAY,
         widened=_NO_DATE,
         is_key=True,
@@ -108,8 +112,8 @@ _PLANS: dict[str, Plan] = {
     ),
     "datetime": Plan(
         ColumnType.TIMESTAMP,
-        store=_parsed(pa.timestamp("us")),
-        is_odd=_before_year_one(pa.int64(), _FIRST_DAY * _DAY_US),
+        store=_as(pa.timestamp("us")),
+        is_odd=_outside(pa.int64(), _FIRST_DAY * _DAY_US, _NO_LAST),
         odd_sql=_NO_DAY,
         widened=replace(_NO_DATE, store=lambda cells: moments.naive(_text(cells))),
         is_key=True,
@@ -118,6 +122,7 @@ _PLANS: dict[str, Plan] = {
     "timestamp": Plan(
         ColumnType.TIMESTAMP_TZ,
         store=_instant,
+        is_odd=_outside(pa.int64(), _FIRST_DAY * _DAY_US, _NO_LAST),
         odd_sql=_NO_DAY,
         widened=replace(_NO_DATE, store=lambda cells: moments.zoned(_text(cells))),
         is_key=True,
@@ -126,9 +131,11 @@ _PLANS: dict[str, Plan] = {
     "time": Plan(
         ColumnType.TIME,
         store=_clock,
+        is_odd=_outside(pa.int64(), 0, _DAY_US),
         odd_sql=_ODD_TIME,
         widened=Plan(
             ColumnType.TEXT,
+            _CHARS,
             store=lambda cells: moments.clock(_text(cells)),
             reason="text: holds times below 0 or from 24 hours on",
         ),
@@ -169,19 +176,19 @@ def plan(native: NativeType) -> Plan:
 def _integer_plan(native: NativeType) -> Plan:
     sign = "u" if "unsigned" in native.full or "zerofill" in native.full else ""
     storage = pa.type_for_alias(f"{sign}int{_INTEGER_BITS[native.name]}")
-    return Plan(ColumnType.INTEGER, store=_parsed(storage), is_key=True, order="{0}")
+    return Plan(ColumnType.INTEGER, store=_as(storage), is_key=True, order="{0}")
 
 
 def _decimal_plan(native: NativeType) -> Plan:
     precision, scale = native.precision or 0, native.scale or 0
     if 0 < precision <= DECIMAL_DIGITS_MAX:
-        store = _parsed(pa.decimal128(precision, scale))
+        store = _decimal(pa.decimal128(precision, scale))
         return Plan(ColumnType.DECIMAL, store=store, is_key=True, order="{0}")
     return Plan(ColumnType.DECIMAL, store=_text, is_key=True, order="{0}")
 
 
 def _bit_plan(native: NativeType) -> Plan:
     if re.fullmatch(r"bit(\(1\))?", native.full):
-        return Plan(ColumnType.BOOLEAN, "cast({0} as unsigned)", _parsed(pa.bool_()))
+        return Plan(ColumnType.BOOLEAN, "cast({0} as unsigned)", _as(pa.bool_()))
     number = "cast({0} as unsigned)"
-    return Plan(ColumnType.INTEGER, number, _parsed(pa.uint64()), order=number)
+    return Plan(ColumnType.INTEGER, number, _as(pa.uint64()), order=number)

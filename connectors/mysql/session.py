@@ -71,10 +71,10 @@ _REFUSED: dict[int, tuple[str, str, str]] = {  # message, hint, field
 _DATABASE_MISSING = {1049}
 _TABLE_MISSING = {1051, 1146}
 _COLUMN_MISSING = {1054}
-_REMADE = {1412}  # InnoDB has no old state of it any more
+_REMADE = {1412, 1615}  # InnoDB has no old state of it any more; a prepared statement was overtaken
 _TIMED_OUT = {1969, 3024}
 _FULL = {1040, 1203, 1226}
-_NOT_NOW = _FULL | {1041, 1053, 1129, 1205, 1213, 1317, 1927, 1158, 1159, 1160, 1161, 3032}
+_NOT_NOW = _FULL | {1461, 1041, 1053, 1129, 1205, 1213, 1317, 1927, 1158, 1159, 1160, 1161, 3032}
 _LOST = {2002, 2003, 2006, 2013, 2014, 2026}
 
 
@@ -139,12 +139,12 @@ class Session:
         """The cells of a result, in batches of about `BATCH_BYTES`. Left before its end, it ends the session."""
         limits = self._connection.limits
         with self._failures(what):
-            for rows in self._driver.stream(
+            yield from self._driver.stream(
                 statement,
+                columns,
                 bytes_max=min(BATCH_BYTES, limits.batch_bytes),
                 rows_max=limits.batch_rows,
-            ):
-                yield rows.columns(columns)
+            )
 
     def close(self) -> None:
         """End the transaction and the connection, in whatever state they are."""

@@ -6,7 +6,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -167,6 +167,19 @@ def ask_for_a_file(path: str, received: list[bytes]) -> Callable[[socket.socket]
         client.sendall(packet(2, MYSQL_OK))
         while read(client):
             client.sendall(packet(1, b"\xfb" + path.encode()))
+
+    return converse
+
+
+def answer_as_mysql(answers: Mapping[int, bytes]) -> Callable[[socket.socket], None]:
+    """A MySQL server that answers each command by its number, all others with OK."""
+
+    def converse(client: socket.socket) -> None:
+        client.sendall(mysql_greeting())
+        _receive(client)
+        client.sendall(packet(2, MYSQL_OK))
+        while command := _receive(client)[1]:
+            client.sendall(answers.get(command[0], packet(1, MYSQL_OK)))
 
     return converse
 

@@ -18,6 +18,7 @@ from connectors.errors import (
     TableMissing,
 )
 from connectors.mysql import KIND
+from connectors.mysql.wire import CELLS_MAX
 from tests import databases
 from tests.connectors.peers import connect, read_all
 from tests.databases import MysqlServer, numbers
@@ -296,6 +297,19 @@ def test_many_small_rows_are_cut_at_the_limit(database: Cursor, url: str) -> Non
     assert data["v"].to_pylist() == [
         chr(97 + n % 26) * (n % 300) if n % 7 else None for n in range(1, 20001)
     ]
+
+
+def test_many_columns_of_nothing_are_few_rows_at_once(database: Cursor, source: Connector) -> None:
+    names = [f"c{n}" for n in range(800)]
+    database.execute(f"CREATE TABLE t ({', '.join(f'{name} tinyint' for name in names)})")
+    database.execute(f"INSERT INTO t (c0) SELECT seq % 100 FROM {numbers(5000)}")
+
+    batches = [batch.data for batch in source.read(Selection("t")).batches]
+
+    assert max(batch.num_rows for batch in batches) <= CELLS_MAX // len(names)
+    data = pa.Table.from_batches(batches)
+    assert sorted(data["c0"].to_pylist()) == sorted(n % 100 for n in range(1, 5001))
+    assert data["c799"].null_count == 5000
 
 
 def test_all_tables_come_from_one_state_of_the_source(database: Cursor, source: Connector) -> None:
