@@ -29,8 +29,8 @@ class Snapshot(Model):
     `generation` is the one of the data source that it was read with.
     A derived one (`is_derived`) is what a script job made of one table of `base_id`. It is never the current one, and
     no sync goes on from it.
-    `drift` is a list of `{table, column, change, old, new}`. A link is out there until `pinned_until`. From
-    `removed_at` on nobody sees the snapshot; its row and objects go some time after.
+    `drift` is a list of `{table, column, change, old, new}`. A link is out there, or a download under way, until
+    `pinned_until`. From `removed_at` on nobody sees the snapshot; its row and objects go some time after.
     """
 
     id = fields.BigIntField(primary_key=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -84,7 +83,7 @@ async def presign(
         direct = parts[0].key
     if direct is not None:
         expires_in, expires_at = _of_store(platform, expires_in)
-    await _pin(snapshot, expires_at)
+    await pin(snapshot, expires_at)
     if direct is not None:
         url = platform.store.presign_get(
             direct, expires_in=expires_in, file_name=file_name, holder=_public(source)
@@ -100,25 +99,6 @@ def _of_store(platform: Platform, expires_in: int) -> tuple[int, datetime]:
     """Seconds and end of a link to a stored object: S3's cannot be called back, so they are short."""
     seconds = min(expires_in, platform.store.link_seconds_max)
     return seconds, datetime.fromtimestamp(int(time.time()) + seconds, UTC)
-
-
-async def export(
-    platform: Platform,
-    snapshot_id: str,
-    table_index: int,
-    format: ExportFormat,  # noqa: A002 - the API's name
-) -> AsyncGenerator[bytes]:
-    """What an export's link gives: the table's file, to be read or closed. The link stands for the permission.
-
-    Raises NotFound where the snapshot or its source is deleted.
-    """
-    parsed = parse_id(snapshot_id)
-    snapshot = await Snapshot.get_or_none(id=parsed[1], removed_at=None) if parsed else None
-    if snapshot is None or not await is_alive(_public_of(snapshot)):
-        raise NotFound("The data source of this link is deleted.")
-    stored = Manifest.from_json(snapshot.manifest).tables[table_index]
-    parts = await platform.rows.local_parts(platform.store, stored.parts)
-    return platform.rows.exports.stream(parts, stored.table, format)
 
 
 async def is_alive(source_id: str) -> bool:
@@ -179,7 +159,7 @@ async def _snapshot(viewer: Viewer | None, source: DataSource, snapshot_id: str 
     return found
 
 
-async def _pin(snapshot: Snapshot, until: datetime) -> None:
+async def pin(snapshot: Snapshot, until: datetime) -> None:
     """Keep the snapshot from retention until then; the database decides between a link and a removal at once."""
     there = Snapshot.filter(id=snapshot.id, removed_at=None)
     if await there.filter(Q(pinned_until=None) | Q(pinned_until__lt=until)).update(
@@ -226,7 +206,3 @@ def _file_name(name: str) -> str:
 
 def _public(source: DataSource) -> str:
     return public_id("datasource", source.id)
-
-
-def _public_of(snapshot: Snapshot) -> str:
-    return public_id("datasource", snapshot.data_source_id)  # type: ignore[attr-defined]

@@ -2,10 +2,10 @@
 
 RULE. Of a source stay the newest `snapshots_kept`, whatever is younger than `snapshots_kept_days`, the current one
 (which a sync may be going on from), one that is held, one that a script job reads which is not over, and one that a
-link pins; nothing else. Snapshots that scripts made are counted apart, by the same rule. Removed is first only
-`removed_at`, so that whoever is reading finishes; the row goes `GRACE_SECONDS` later, and what then no snapshot names
-is nobody's object: `workers.housekeeping` removes it. Each step is one transaction that decides by what is there: any
-number of workers may do it at once, and one that dies leaves nothing half done.
+link or a download pins; nothing else. Snapshots that scripts made are counted apart, by the same rule. Removed is
+first only `removed_at`, so that whoever is reading finishes; the row goes `GRACE_SECONDS` later, and what then no
+snapshot names is nobody's object: `workers.housekeeping` removes it. Each step is one transaction that decides by
+what is there: any number of workers may do it at once, and one that dies leaves nothing half done.
 """
 
 from __future__ import annotations
@@ -149,20 +149,22 @@ async def _doomed(platform: Platform, source: DataSource, *, is_derived: bool) -
 
 async def _mark_replaced(source_pk: int, gone: list[Snapshot]) -> None:
     """Say of older snapshots that stay when they were replaced: the one that did it is gone."""
-    newest = max(each.published_at for each in gone)
+    times = [each.published_at for each in gone]
     staying = (
         await Snapshot.filter(
+            # One that stayed between them may go later than the one behind it.
+            Q(replaced_at=None) | Q(replaced_at__gt=min(times)),
             data_source_id=source_pk,
             status=SnapshotStatus.PUBLISHED,
             is_derived=False,
             removed_at=None,
-            replaced_at=None,
-            published_at__lt=newest,
+            published_at__lt=max(times),
         )
         .order_by("-published_at")
         .limit(PINNED_MAX)
-        .only("id", "published_at")
+        .only("id", "published_at", "replaced_at")
     )
     for each in staying:
-        after = min(other.published_at for other in gone if other.published_at > each.published_at)
-        await Snapshot.filter(id=each.id).update(replaced_at=after)
+        after = min(time for time in times if time > each.published_at)
+        if each.replaced_at is None or after < each.replaced_at:
+            await Snapshot.filter(id=each.id).update(replaced_at=after)

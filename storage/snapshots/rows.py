@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from base.tables import TableSchema
+from storage.keeping import Files
 from storage.snapshots.manifest import LocalPart, Part
 from storage.snapshots.pages import Page, RowQuery
-from storage.store import ObjectStore
 
 if TYPE_CHECKING:
     from storage.snapshots.diff import Diffs
@@ -78,12 +78,12 @@ class Rows:
         """One page; raises InvalidInput (`field` is relative to the query), TimedOut, QueryTooComplex."""
         return await self.load().page(parts, table, query, seconds=seconds)
 
-    async def local_parts(self, store: ObjectStore, parts: Sequence[Part]) -> list[LocalPart]:
+    async def local_parts(self, files: Files, parts: Sequence[Part]) -> list[LocalPart]:
         """The parts as local files; raises NotFound where one is gone."""
         keys = tuple((part.key, part.deletes.key if part.deletes else None) for part in parts)
         found = self._local.get(keys)
-        if found is None or not store.is_local:  # a copy in a cache may be gone again
-            found = [await local_part(store, part) for part in parts]
+        if found is None or not files.is_local:  # a copy in a cache may be gone again
+            found = [await local_part(files, part) for part in parts]
             self._local[keys] = found
             if len(self._local) > TABLES_KNOWN_MAX:
                 self._local.popitem(last=False)
@@ -96,10 +96,10 @@ class Rows:
                 opened.close()
 
 
-async def local_part(store: ObjectStore, part: Part) -> LocalPart:
+async def local_part(files: Files, part: Part) -> LocalPart:
     """A part as local files, with what says which of its rows are gone; raises NotFound where one is missing."""
-    path = await store.local_path(part.key)
+    path = await files.local_path(part.key)
     if part.deletes is None:
         return LocalPart(path, part.rows)
-    deletes = await store.local_path(part.deletes.key)
+    deletes = await files.local_path(part.deletes.key)
     return LocalPart(path, part.rows, deletes, part.deletes.rows)

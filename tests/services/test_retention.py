@@ -335,3 +335,18 @@ async def test_one_that_stays_says_when_the_one_after_it_that_is_gone_replaced_i
         (5, None),
         (6, None),
     ]
+
+
+async def test_one_that_stays_says_so_too_when_the_one_between_goes_later(world: World) -> None:
+    made = await world.make(60, 50, 40, 20, 15)
+    now = datetime.now(UTC)
+    await Snapshot.filter(id__in=[each.id for each in made[:2]]).update(
+        pinned_until=now + timedelta(minutes=1)
+    )
+    assert await retention.retain(world.platform) == 1
+    await Snapshot.filter(id=made[1].id).update(pinned_until=now - timedelta(minutes=1))
+
+    assert await retention.retain(world.platform) == 1
+
+    first = await Snapshot.get(number=1)
+    assert first.replaced_at == made[1].published_at
