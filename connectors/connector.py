@@ -112,6 +112,12 @@ class Selection:
         return self.increment.column if self.increment is not None else None
 
     @property
+    def named(self) -> tuple[str, ...]:
+        """The columns that are spoken of: there are such, though no row may show them."""
+        cursor = self.cursor
+        return (*self.columns, *self.key, *([cursor] if cursor is not None else ()))
+
+    @property
     def qualified_name(self) -> str:
         """See `base.tables.qualified`."""
         return qualified(self.schema, self.name)
@@ -149,13 +155,20 @@ class Batch:
     warnings: tuple[str, ...] = ()
 
 
+class Unseen(StrEnum):
+    """What a source finds out from values, and cannot tell of a table without a row."""
+
+    TYPES = "types"
+    COLUMNS = "columns"
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """An open read: the table as its batches will hold it, and the batches. `bytes_total` is None where unknown.
 
     `final`, called when all batches were taken, gives the table with what is known only then: counts in `inference`.
     `is_since` says that the source itself left out rows before the selection's `increment`; whoever reads does it
-    otherwise.
+    otherwise. `unseen` says that there is no row, so that the table's columns, or their types, are those that it had.
     """
 
     table: TableSchema
@@ -163,6 +176,7 @@ class Reading:
     bytes_total: int | None = None
     final: Callable[[], TableSchema] | None = None
     is_since: bool = False
+    unseen: Unseen | None = None
 
 
 class Connector(Protocol):

@@ -17,32 +17,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
-ROWS = 25
-PAGE_ROWS = 10
+from tests.http_answers import EMPTIED, PAGE_ROWS, ROWS, record
+from tests.http_circles import Circles
+
+__all__ = ["PAGE_ROWS", "ROWS", "HttpServer", "record", "serving"]
+
 TOKEN = "token-canary-0123456789"
 CSV = b"id,city\n1,Oslo\n2,Bergen\n"
 BOMB_BYTES = 256 * 1024**2
 DRIPS = 1_200  # ten a second: longer than any client waits
 CALL_SECONDS_MAX = 120
-
-
-def record(number: int) -> dict[str, Any]:
-    """The record of that number, from 0: nested, as APIs have them."""
-    return {
-        "id": number,
-        "name": f"item {number}",
-        "price": number + 0.5,
-        "changed": f"2026-01-{number % 28 + 1:02}T00:00:00Z",
-        "owner": {"login": f"user-{number}", "admin": number % 2 == 0},
-        "tags": ["a", f"t{number}"],
-    }
 
 
 @dataclass(frozen=True)
@@ -68,6 +59,10 @@ class HttpServer:
         """Let the run have no records from now on."""
         httpx.get(f"{self.url}/empty-out/{run}", timeout=CALL_SECONDS_MAX, trust_env=False)
 
+    def fill_again(self, run: str) -> None:
+        """Let it have them again."""
+        httpx.get(f"{self.url}/fill-again/{run}", timeout=CALL_SECONDS_MAX, trust_env=False)
+
 
 @contextmanager
 def serving(certificate: Path | None = None) -> Iterator[HttpServer]:
@@ -91,10 +86,9 @@ def serving(certificate: Path | None = None) -> Iterator[HttpServer]:
 
 
 _requests: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-_emptied: set[str] = set()  # runs whose records are gone
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Circles):
     """`/<what>/<run>/…`, where `what` names a method below."""
 
     protocol_version = "HTTP/1.1"
@@ -110,8 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
         if what == "seen":
             self.answer_json(_requests[run])
             return
-        if what == "empty-out":
-            _emptied.add(run)
+        if what in {"empty-out", "fill-again"}:
+            (EMPTIED.add if what == "empty-out" else EMPTIED.discard)(run)
             self.answer_json({})
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -125,31 +119,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as in the base class
         pass
-
-    def answer(self, body: bytes, status: int = 200, /, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def answer_json(self, value: Any, status: int = 200, /, **headers: str) -> None:
-        self.answer(json.dumps(value).encode(), status, content_type="application/json", **headers)
-
-    @property
-    def home(self) -> str:
-        scheme = "https" if isinstance(self.connection, ssl.SSLSocket) else "http"
-        return f"{scheme}://{self.headers['host']}"
-
-    def link(self, **query: Any) -> str:
-        return f"{self.home}{self.where}?{urlencode({**self.query, **query})}"
-
-    def rows(self, start: int, count: int = PAGE_ROWS) -> list[dict[str, Any]]:
-        since = self.query.get("since", "")
-        every = range(0 if self.run in _emptied else ROWS)
-        found = [row for row in map(record, every) if row["changed"] >= since]
-        return found[start : start + count]
 
     # Paging
 
@@ -206,37 +175,6 @@ class _Handler(BaseHTTPRequestHandler):
         names = ("id", "name", "score")
         rows = [(n, f"name {n}", n / 8 if n % 3 else None) for n in numbers]
         self.answer_json({"people": [dict(zip(names, row, strict=True)) for row in rows]})
-
-    # Paging that does not end well
-
-    def give_cursor_loop(self) -> None:
-        other = "b" if self.query.get("cursor") == "a" else "a"
-        self.answer_json({"data": [record(self.number)], "next": other})
-
-    def give_url_loop(self) -> None:
-        self.answer_json({"data": [record(self.number)], "next": self.link()})
-
-    def give_same_page(self) -> None:
-        self.answer_json([record(1)])
-
-    def give_next_elsewhere(self) -> None:
-        self.answer_json(
-            {
-                "data": [record(0)],
-                "next": f"http://127.0.0.2:{self.headers['host'].rpartition(':')[2]}/all/{self.run}",
-            }
-        )
-
-    def give_same_records(self) -> None:
-        self.answer_json({"made": self.number, "data": self.rows(0, 3)})
-
-    def give_sparse_pages(self) -> None:
-        place = int(self.query.get("cursor", "0"))
-        found = self.rows(place and 1, 1) if place in {0, 29} else []
-        self.answer_json({"data": found, "next": place + 1 if place < 29 else None})
-
-    def give_empty_pages(self) -> None:
-        self.answer_json({"data": [], "next": f"c{self.number}"})
 
     # Shapes
 

@@ -2,7 +2,8 @@
 
 RULE. Compared are the names and types of a table's columns, never their order, and only with a snapshot that was read
 with the same choices (`DataSource.generation`): what the user changed is no drift. A table that is new or gone is none
-either. Of an incremental table a change counts once a row with it arrives.
+either. Of an incremental table a change counts once a row with it arrives. What a table without a row cannot show of
+its columns is as before (`workers.intake`).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -9,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from base.errors import InvalidInput
-from base.tables import ColumnType, TableSchema
+from base.tables import Column, ColumnType, TableSchema
 from connectors import bounds, since
-from connectors.connector import Connector, Increment, Reading, StoredColumn
+from connectors.connector import Connector, Increment, Reading, StoredColumn, Unseen
 from storage.snapshots import evolve
 from storage.snapshots.drifts import source_type
 from storage.snapshots.modes import SyncMode
@@ -28,9 +29,14 @@ class Intake:
     """
 
     def __init__(
-        self, connector: Connector, order: TableOrder, after: list[Any] | None = None
+        self,
+        connector: Connector,
+        order: TableOrder,
+        known: Sequence[TableSchema] = (),
+        after: list[Any] | None = None,
     ) -> None:
         self._order = order
+        self._known = known
         self.before: Before | None = order.before
         self.since = _since(order)
         self.reading = self._read(connector, after)
@@ -101,7 +107,7 @@ class Intake:
             widened=_texts(self.before, besides=column),
             stored=_stored(self.before),
         )
-        return connector.read(self.selection, after)
+        return _as_known(connector.read(self.selection, after), self._known)
 
     def read_keys(self, connector: Connector) -> Reading:
         """The key-set pass: the keys of all rows of the table."""
@@ -152,6 +158,25 @@ class Intake:
         """Whether the stored cursor still says which rows are new; the values of another type have another order."""
         table, column = self.reading.table, self.cursor_column
         return column is not None and source_type(before.table, column) is _type(table, column)
+
+
+def _as_known(reading: Reading, known: Sequence[TableSchema]) -> Reading:
+    """RULE. What a table without a row does not show of its columns is as it was when it was last read."""
+    found = (each for each in known if each.qualified_name == reading.table.qualified_name)
+    before = next(found, None)
+    if reading.unseen is None or before is None:
+        return reading
+    had = {column.name: _as_before(before, column) for column in before.columns}
+    columns: Iterable[Column] = had.values()
+    if reading.unseen is Unseen.TYPES:
+        columns = (had.get(column.name, column) for column in reading.table.columns)
+    return replace(reading, table=reading.table.with_columns(tuple(columns)), final=None)
+
+
+def _as_before(table: TableSchema, column: Column) -> Column:
+    kind = source_type(table, column.name)
+    words = f"{kind.value}: there is no row, and it was so before"
+    return replace(column, type=kind, inference=words)
 
 
 def _cursor_column(order: TableOrder) -> str | None:

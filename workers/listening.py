@@ -13,6 +13,7 @@ from models import DriftPolicy, JobStatus
 from services import leases
 from services.leases import Lease, StepChange
 from storage.snapshots.manifest import Part, StoredFile
+from storage.snapshots.modes import SyncMode
 from storage.store import ObjectStore
 from workers import drift
 from workers.engine import steadily
@@ -141,7 +142,17 @@ class Listener:
         step = StepChange(table.key, message.index, JobStatus.SUCCEEDED, table.rows_read, rows_out)
         done = f"{table.key}: {rows_out:,} rows in {len(table.parts)} parts."
         await leases.log(self._lease, "info", done, table.key)
+        await self._tell_if_emptied(table)
         await self._checkpoint(f"Read {table.key}", [step])
+
+    async def _tell_if_emptied(self, table: TableState) -> None:
+        """It may be so by mistake: an API that answers nothing for a while, a file that was cut off."""
+        stored = self._base.table(table)
+        if stored is None or not stored.row_count or table.rows_read:
+            return
+        if table.merging.since is None and table.plan.mode is not SyncMode.APPEND:
+            text = f"{table.key}: no rows any more; it had {stored.row_count:,}."
+            await leases.log(self._lease, "warning", text, table.key)
 
     def _judge_whole(self, table: TableState) -> None:
         """Drift of a table that replaces the stored one: its columns are only known when it was read."""

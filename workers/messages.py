@@ -71,7 +71,7 @@ class ReadOrder:
     """What a child is to read. No tables given: all there are. Finished parts go to `folder` as `<number>.parquet`.
 
     The read fails once more than `rejects_max` rows cannot be stored; `rejects` is how many earlier attempts had, by
-    table.
+    table. `known` are the tables of the current snapshot, where it was read with the same choices.
     """
 
     connection: Connection
@@ -80,6 +80,7 @@ class ReadOrder:
     part_rows: int | None = None
     rejects_max: int = 0
     rejects: tuple[Rejected, ...] = ()
+    known: tuple[TableSchema, ...] = ()
 
     @property
     def stored(self) -> tuple[Path, ...]:

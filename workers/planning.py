@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from base.tables import TableSchema
 from connectors.connector import Selection
 from models import DataSource, Snapshot
 from storage.snapshots.manifest import Manifest, StoredTable
@@ -25,6 +26,11 @@ class Base:
     id: int | None
     manifest: Manifest
     is_alike: bool
+
+    @property
+    def known(self) -> tuple[TableSchema, ...]:
+        """The tables whose columns only the source can have changed."""
+        return tuple(stored.table for stored in self.manifest.tables) if self.is_alike else ()
 
     def table(self, state: TableState) -> StoredTable | None:
         """What is stored of a table; a selection need not name its schema."""

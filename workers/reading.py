@@ -93,7 +93,7 @@ class _TableReader:
             try:
                 rejected = self._copy(intake, resumed=resumed)
             except ReadAgain:
-                intake, resumed = Intake(self._connector, self._table), False
+                intake, resumed = self._intake(), False
             else:
                 return self._next_number, rejected
         name = self._table.selection.name
@@ -105,11 +105,14 @@ class _TableReader:
         """The read, behind the last durable part where the table is still the same."""
         after, expected = self._table.after, self._table.expected
         if after is None:
-            return Intake(self._connector, self._table), False
-        intake = Intake(self._connector, self._table, after)
+            return self._intake(), False
+        intake = self._intake(after)
         if expected is not None and _shape(intake.reading.table) == _shape(expected):
             return intake, True
-        return Intake(self._connector, self._table), False
+        return self._intake(), False
+
+    def _intake(self, after: list[object] | None = None) -> Intake:
+        return Intake(self._connector, self._table, self._order.known, after)
 
     def _copy(self, intake: Intake, *, resumed: bool) -> int:
         """Read it all; how many rows were rejected, over all attempts."""
@@ -148,10 +151,12 @@ class _TableReader:
             for batch in intake.reading.batches:
                 rejects.add(batch.rejects)
                 self._warn(batch.warnings)
-                if is_first and (evolved := intake.evolve(self._index, batch.data.schema)):
-                    self._channel.send(evolved)
-                is_first = False
-                data = intake.take(batch.data)
+                data = batch.data
+                if data.num_rows:  # without rows it need not have the table's types
+                    if is_first and (evolved := intake.evolve(self._index, data.schema)):
+                        self._channel.send(evolved)
+                    is_first = False
+                    data = intake.take(data)
                 rows += data.num_rows
                 seen += batch.data.num_rows + len(batch.rejects)
                 bytes_read = max(bytes_read, batch.bytes_read)

@@ -101,6 +101,7 @@ class _Sync:
             self._batch_rows,
             self._source.quarantine_rows_max,
             self._state.rejected(),
+            self._base.known,
         )
         settings = self._platform.settings
         await asyncio.to_thread(folder.mkdir, mode=0o700)

@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from base.tables import ColumnType, TableSchema
-from connectors.connector import Batch, Connection, Health, Reading, Reject, Selection
+from connectors.connector import Batch, Connection, Health, Reading, Reject, Selection, Unseen
 from connectors.errors import FileInvalid, ReadAgain
 from connectors.files import rejects
 from connectors.files.batches import sliced
@@ -119,6 +119,7 @@ class Delimited:
             self._batches(known, chunks, places, counts),
             bytes_total=self._file.size_bytes,
             final=lambda: schema(counts),
+            unseen=None if known.rows or not known.is_whole else Unseen.TYPES,
         )
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,6 +30,7 @@ from connectors.connector import (
     Reading,
     Reject,
     Selection,
+    Unseen,
 )
 from connectors.errors import FileInvalid, ReadAgain
 from connectors.files import rejects, shapes
@@ -76,6 +77,17 @@ class _Known:
     def names(self) -> list[str]:
         """Column names, in the order of the columns."""
         return unique_names(list(self.columns))
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether no element came that would show a column."""
+        knows_nothing = all(shape is NOTHING for shape in self.columns.values())
+        return knows_nothing and self.is_whole and not self.rows
+
+    def named(self, names: Iterable[str]) -> _Known:
+        """Where no element came: the columns of which at least the names are known."""
+        fields = dict.fromkeys([*self.shape.fields, *names], NOTHING)
+        return replace(self, shape=Shape("struct", fields=fields)) if fields else self
 
     def filled(self, selection: Selection) -> _Known:
         """With the types that are stored of what has no value."""
@@ -152,13 +164,16 @@ class _Records(ABC):
         assert after is None
         refuse_other_table(selection.name, selection.schema, self._names())
         self._refuse_unknown()
-        known = self._known(selection.name).filled(selection)
+        known = self._known(selection.name)
+        unseen = Unseen.COLUMNS if known.is_unseen else None
+        known = known.named(selection.named) if unseen else known.filled(selection)
         places = chosen(selection.name, known.names, selection.columns)
         schema = self._schema(selection.name, replace(known, is_whole=True))
         return Reading(
             schema.with_columns(tuple(schema.columns[place] for place in places)),
             self._batches(selection.name, known, places),
             bytes_total=self._file.size_bytes,
+            unseen=unseen,
         )
 
     def close(self) -> None:  # noqa: B027 - there is nothing to free
@@ -196,7 +211,7 @@ class _Records(ABC):
                     known = replace(known, is_whole=False)
                     break
                 known = _observe(known, piece)
-            self._learnt[name] = known
+            self._learnt[name] = known.named(self._types) if known.is_unseen else known
         return self._learnt[name]
 
     def _schema(self, name: str, known: _Known) -> TableSchema:

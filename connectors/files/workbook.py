@@ -32,6 +32,7 @@ from connectors.connector import (
     ReadLimits,
     Reject,
     Selection,
+    Unseen,
 )
 from connectors.errors import FileInvalid, is_panic
 from connectors.files import archive, biff, cells, compound, rejects, strict
@@ -131,7 +132,11 @@ class Workbook:
         places = chosen(selection.name, [column.name for column in columns], selection.columns)
         table = sheet.table.with_columns(tuple(columns[place] for place in places))
         cells_at = [sheet.places[place] for place in places]
-        return Reading(table, self._batches(sheet, table, cells_at, after[0] if after else 0))
+        return Reading(
+            table,
+            self._batches(sheet, table, cells_at, after[0] if after else 0),
+            unseen=None if sheet.row_count else Unseen.TYPES,
+        )
 
     def close(self) -> None:
         """Free the workbook; safe to call twice."""

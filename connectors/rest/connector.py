@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from base.errors import ConnectionFailed, PayloadTooLarge
 from base.tables import Column, TableSchema
-from connectors.connector import Batch, Connection, Health, Reading, Selection
+from connectors.connector import Batch, Connection, Health, Reading, Selection, Unseen
 from connectors.errors import FileInvalid, ReadAgain, TableMissing
 from connectors.files import shapes
 from connectors.files.batches import sliced
@@ -87,6 +87,7 @@ class RestConnector:
         name = selection.name
         walk = _Walk(self, resource, self._places[name], _since(resource, selection))
         sample: list[_Fetched] = []
+        unseen = None
         if after is not None:
             walk.resume(after)
         elif name in self._learnt:
@@ -94,7 +95,8 @@ class RestConnector:
         else:
             sample = self._sample(walk)
             if walk.known.record is NOTHING and sample[-1].is_last:
-                walk.known = walk.known.named(selection.stored, _names(resource, selection))
+                unseen = None if walk.known.rows else Unseen.COLUMNS
+                walk.known = walk.known.named([*selection.named, *_names(resource)])
             else:
                 walk.known = walk.known.filled(selection, is_part=walk.since is not None)
         known = walk.known
@@ -109,6 +111,7 @@ class RestConnector:
         return Reading(
             schema.with_columns(tuple(schema.columns[place] for place in places)),
             self._batches(walk, sample, places),
+            unseen=unseen,
         )
 
     def close(self) -> None:
@@ -136,7 +139,7 @@ class RestConnector:
     def _listed(self, name: str) -> TableSchema:
         known = self._first(name).read.known
         if known.record is NOTHING:
-            known = known.named({}, _names(self._resources[name]))
+            known = known.named(_names(self._resources[name]))
         return self._schema(name, known)
 
     def _first(self, name: str) -> _Fetched:
@@ -153,7 +156,7 @@ class RestConnector:
         sample: list[_Fetched] = []
         size = 0
         mark: Mark = None
-        while len(sample) < SAMPLE_PAGES and size <= SAMPLE_BYTES:
+        while (len(sample) < SAMPLE_PAGES or not walk.known.rows) and size <= SAMPLE_BYTES:
             sample.append(walk.step(mark, is_learning=True))
             size += len(sample[-1].page.body)
             mark = sample[-1].next
@@ -297,14 +300,10 @@ class _Walk:
         return ConnectionFailed(f"The resource {self.name!r}: {error.message}", hint=hint)
 
 
-def _names(resource: Mapping[str, Any], selection: Selection | None = None) -> list[str]:
-    """Columns that are spoken of, each once: there are such, though no record may show them."""
+def _names(resource: Mapping[str, Any]) -> list[str]:
+    """The columns that its settings speak of: there are such, though no record may show them."""
     cursor = resource["cursor_column"]
-    names = [*resource["primary_key"], *([cursor] if cursor else [])]
-    if selection is not None:
-        increment = [selection.increment.column] if selection.increment else []
-        names = [*selection.columns, *selection.key, *names, *increment]
-    return list(dict.fromkeys(names))
+    return [*resource["primary_key"], *([cursor] if cursor else [])]
 
 
 def _since(resource: Mapping[str, Any], selection: Selection) -> str | None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyarrow import json
 
 from base.errors import ConnectionFailed
-from connectors.connector import Selection, StoredColumn
+from connectors.connector import Selection
 from connectors.files import shapes
 from connectors.files.digits import may_be_lost
 from connectors.files.elements import parse
@@ -65,10 +65,9 @@ class Known:
             fields |= {name: shapes.with_stored(NOTHING, stored[name]) for name in lacking}
         return replace(self, record=Shape("struct", fields=fields))
 
-    def named(self, stored: Mapping[str, StoredColumn], names: Iterable[str]) -> Known:
-        """Where no record came: the columns that are stored, and those of which at least the names are known."""
-        fields = {name: shapes.with_stored(NOTHING, kept) for name, kept in stored.items()}
-        fields |= {name: NOTHING for name in names if name not in stored}
+    def named(self, names: Iterable[str]) -> Known:
+        """Where no record came: the columns of which at least the names are known."""
+        fields = dict.fromkeys(names, NOTHING)
         return replace(self, record=Shape("struct", fields=fields)) if fields else self
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from base.errors import ConnectionFailed
 from base.tables import ColumnType
-from connectors.connector import Increment, Selection, StoredColumn
+from connectors.connector import Increment, Selection, StoredColumn, Unseen
 from tests.connectors.test_rest import ALL, opened, paging, rows, run
 from tests.http_server import HttpServer
 
@@ -60,27 +60,27 @@ def test_a_resource_without_records_has_the_columns_that_are_known(
     http_server: HttpServer, run: str
 ) -> None:
     known = {"primary_key": ["id"], "cursor_column": "changed", "records": "$.data"}
-    stored = {
-        "id": StoredColumn(ColumnType.INTEGER, pa.int64()),
-        "tags": StoredColumn(ColumnType.LIST, pa.list_(pa.string())),
-        "odd": StoredColumn(ColumnType.JSON, pa.string()),
-    }
     http_server.empty_out(run)
     with closing(opened(http_server, run, "page", **known)) as source:
         (listed,) = source.tables()
-        first = source.read(Selection("items", columns=("id", "name", "changed")))
-        later = source.read(Selection("items", stored=stored))
-        assert [*first.batches, *later.batches] == []
+        whole = source.read(Selection("items", key=("code",)))
+        some = source.read(Selection("items", columns=("id", "name", "changed")))
+        assert [*whole.batches, *some.batches] == []
 
     assert [(c.name, c.type.name) for c in listed.columns] == [("id", "TEXT"), ("changed", "TEXT")]
     assert listed.primary_key == ("id",)
-    assert [c.name for c in first.table.columns] == ["id", "name", "changed"]
-    assert [(c.name, c.type.name) for c in later.table.columns] == [
-        ("id", "INTEGER"),
-        ("tags", "LIST"),
-        ("odd", "JSON"),
-        ("changed", "TEXT"),
-    ]
+    assert [c.name for c in whole.table.columns] == ["code", "id", "changed"]
+    assert [c.name for c in some.table.columns] == ["id", "name", "changed"]
+    assert {whole.unseen, some.unseen} == {Unseen.COLUMNS}
+
+
+def test_empty_pages_to_the_end_are_no_records(http_server: HttpServer, run: str) -> None:
+    http_server.empty_out(run)
+    paged = {"pagination": paging("CURSOR", next="$.next"), "records": "$.data"}
+    with closing(opened(http_server, run, "sparse-pages", **paged)) as source:
+        reading = source.read(Selection("items"))
+
+        assert (reading.unseen, list(reading.batches)) == (Unseen.COLUMNS, [])
 
 
 def test_a_column_that_no_changed_record_has_is_not_gone(http_server: HttpServer, run: str) -> None:

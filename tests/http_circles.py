@@ -1,0 +1,39 @@
+"""Pages that do not end well: circles, the same again and again, next ones that are elsewhere or empty."""
+
+from __future__ import annotations
+
+from tests.http_answers import EMPTIED, Answers, record
+
+
+class Circles(Answers):
+    """Part of the handler of `tests.http_server`."""
+
+    def give_cursor_loop(self) -> None:
+        other = "b" if self.query.get("cursor") == "a" else "a"
+        self.answer_json({"data": [record(self.number)], "next": other})
+
+    def give_url_loop(self) -> None:
+        self.answer_json({"data": [record(self.number)], "next": self.link()})
+
+    def give_same_page(self) -> None:
+        self.answer_json([record(1)])
+
+    def give_next_elsewhere(self) -> None:
+        self.answer_json(
+            {
+                "data": [record(0)],
+                "next": f"http://127.0.0.2:{self.headers['host'].rpartition(':')[2]}/all/{self.run}",
+            }
+        )
+
+    def give_same_records(self) -> None:
+        self.answer_json({"made": self.number, "data": self.rows(0, 3)})
+
+    def give_sparse_pages(self) -> None:
+        place = int(self.query.get("cursor", "0"))
+        has_any = place in {0, 29} and self.run not in EMPTIED
+        found = self.rows(place and 1, 1) if has_any else []
+        self.answer_json({"data": found, "next": place + 1 if place < 29 else None})
+
+    def give_empty_pages(self) -> None:
+        self.answer_json({"data": [], "next": f"c{self.number}"})
