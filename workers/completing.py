@@ -13,6 +13,7 @@ from base import process
 from base.tables import TableSchema
 from connectors import since
 from services.platform import Platform
+from storage.keeping import Kept
 from storage.snapshots.drifts import source_type
 from storage.snapshots.manifest import Cursor, LocalPart, Manifest, Part, StoredFile, StoredTable
 from storage.snapshots.modes import SyncMode
@@ -62,8 +63,9 @@ class Completion:
         await asyncio.to_thread(self._folder.mkdir, mode=0o700)
         try:
             if todo:
-                tables = [await self._order(index, table) for index, table in todo]
-                await self._run_child(tuple(tables))
+                async with Kept(self._store) as kept:
+                    tables = [await self._order(kept, index, table) for index, table in todo]
+                    await self._run_child(tuple(tables))
             stored = [
                 await self._stored(index, table)
                 for index, table in enumerate(self._state.tables)
@@ -104,7 +106,7 @@ class Completion:
     async def _hear(self, message: TableFinished) -> None:
         self._finished[message.index] = message
 
-    async def _order(self, index: int, table: TableState) -> FinishTable:
+    async def _order(self, kept: Kept, index: int, table: TableState) -> FinishTable:
         before = self._base.table(table)
         merging = table.merging
         is_together = _is_put_together(table)
@@ -114,23 +116,15 @@ class Completion:
             self._schema(table),
             table.plan.mode,
             (*base, *table.parts),
-            await self._local(base),
-            await self._local(table.parts),
+            await _local(kept, base),
+            await _local(kept, table.parts),
             merging.key,
             merging.cursor_column,
             merging.since,
-            await self._local(table.keys) if table.has_keys else None,
+            await _local(kept, table.keys) if table.has_keys else None,
             rewrites=bool(is_together and merging.rewrites and table.parts),
             is_described=before is not None and before.profile is not None and is_together,
         )
-
-    async def _local(self, parts: Sequence[Part]) -> tuple[LocalPart, ...]:
-        """The parts as files of this machine."""
-        found: list[LocalPart] = []
-        for start in range(0, len(parts), FILES_AT_ONCE):
-            some = parts[start : start + FILES_AT_ONCE]
-            found += await asyncio.gather(*(local_part(self._store, part) for part in some))
-        return tuple(found)
 
     def _schema(self, table: TableState) -> TableSchema:
         """The table's columns: without a new row they are those stored."""
@@ -265,6 +259,15 @@ def isolation_of(folder: Path, tables: Sequence[FinishTable]) -> process.Isolati
     parts = [part for table in tables for part in (*table.base, *table.staged, *(table.keys or ()))]
     paths = [path for part in parts for path in (part.path, part.deletes) if path is not None]
     return process.Isolation(folder=folder, reads=tuple(paths))
+
+
+async def _local(kept: Kept, parts: Sequence[Part]) -> tuple[LocalPart, ...]:
+    """The parts as files of this machine."""
+    found: list[LocalPart] = []
+    for start in range(0, len(parts), FILES_AT_ONCE):
+        some = parts[start : start + FILES_AT_ONCE]
+        found += await asyncio.gather(*(local_part(kept, part) for part in some))
+    return tuple(found)
 
 
 def _is_put_together(table: TableState) -> bool:

@@ -21,6 +21,7 @@ from models import DataSource, Job, JobStatus, JobStep, Snapshot
 from services import leases
 from services.leases import CancelRequested, Lease, LogEntry, Progress, StepChange
 from services.platform import Platform
+from storage.keeping import Kept
 from storage.snapshots.manifest import Manifest, Part, StoredTable
 from workers.completing import FILES_AT_ONCE
 from workers.engine import steadily
@@ -140,7 +141,8 @@ class Steps:
         await leases.log(self.lease, "info", f"{what}: {rows:,} rows.", step.key)
         path = self.scratch / f"script-{self.lease.job_id}-{self.lease.fence}-{step.position}"
         try:
-            answer = await self._work(step, what, path)
+            async with Kept(self.platform.store) as kept:
+                answer = await self._work(step, what, path, _Opened(kept))
             output = await self._adopted(step, answer, path)
         finally:
             await asyncio.to_thread(path.unlink, missing_ok=True)
@@ -166,9 +168,8 @@ class Steps:
         await self.checkpoint(what, changes)
         await leases.log_all(self.lease, lines)
 
-    async def _work(self, step: JobStep, what: str, path: Path) -> object:
+    async def _work(self, step: JobStep, what: str, path: Path, opened: _Opened) -> object:
         """Run a script; what its process answers. Its output goes to the path."""
-        opened = _Opened(self.platform)
         order = await self._order(step, opened)
         opened.open(path, writable=True)
         settings = self.platform.settings
@@ -269,8 +270,8 @@ class Steps:
 class _Opened:
     """The files of a step, which its process gets as descriptors."""
 
-    def __init__(self, platform: Platform) -> None:
-        self._store = platform.store
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
         self.files: list[OpenFile] = []
 
     def open(self, path: Path, *, writable: bool = False) -> int:
@@ -293,7 +294,7 @@ class _Opened:
 
     async def output(self, output: StepOutput, table: StoredTable) -> TableIn:
         """What the step before left."""
-        paths = [await self._store.local_path(piece.key) for piece in output.pieces]
+        paths = [await self._kept.local_path(piece.key) for piece in output.pieces]
         files = tuple(
             FileIn(self.open(path), piece.rows)
             for path, piece in zip(paths, output.pieces, strict=True)
@@ -301,10 +302,8 @@ class _Opened:
         return TableIn(table.table.name, table.table.schema, output.columns, files, is_ipc=True)
 
     async def _paths(self, part: Part) -> tuple[Path, Path | None]:
-        path = await self._store.local_path(part.key)
-        return path, None if part.deletes is None else await self._store.local_path(
-            part.deletes.key
-        )
+        path = await self._kept.local_path(part.key)
+        return path, None if part.deletes is None else await self._kept.local_path(part.deletes.key)
 
 
 def _number(value: object) -> float | None:

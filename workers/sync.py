@@ -15,6 +15,7 @@ from services import leases
 from services.leases import CancelRequested, Lease
 from services.platform import Platform
 from services.sources.dialing import connection_of, isolation_of
+from storage.keeping import Kept
 from storage.snapshots.manifest import Manifest
 from workers import publishing
 from workers.completing import FILE_BYTES_MAX, FOLDER_BYTES_MAX, Completed, Completion
@@ -82,7 +83,11 @@ class _Sync:
         """Have a child read all that is missing; every part is durable and checkpointed when this returns."""
         if self._state.tables and all(table.is_done for table in self._state.tables):
             return
-        connection = await self._connection()
+        async with Kept(self._platform.store) as kept:
+            await self._read(kept)
+
+    async def _read(self, kept: Kept) -> None:
+        connection = await self._connection(kept)
         secrets = tuple(connection.secrets.values())
         folder = self._scratch / f"sync-{self._lease.job_id}-{self._lease.fence}"
         listener = Listener(
@@ -96,7 +101,7 @@ class _Sync:
         )
         order = ReadOrder(
             connection,
-            tuple([await self._order(table) for table in self._state.tables]),
+            tuple([await self._order(kept, table) for table in self._state.tables]),
             folder,
             self._batch_rows,
             self._source.quarantine_rows_max,
@@ -163,23 +168,26 @@ class _Sync:
         )
         await discard(self._platform, self._lease, keep=manifest)
 
-    async def _order(self, table: TableState) -> TableOrder:
+    async def _order(self, kept: Kept, table: TableState) -> TableOrder:
         """What the child is told of a table, with what is stored of it where that stays."""
         stored = self._base.table(table) if self._goes_on else None
         if stored is None or table.is_done or not table.plan.is_incremental:
             return table.order()
         path = None
         if stored.parts:
-            path = await self._platform.store.local_path(stored.parts[0].key)
+            path = await kept.local_path(stored.parts[0].key)
         return table.order(Before(stored.table, path, stored.key, stored.cursor))
 
-    async def _connection(self) -> Connection:
+    async def _connection(self, kept: Kept) -> Connection:
         """The connection, with its secrets: they go to the child through its pipe and nowhere else."""
         limits = ReadLimits(cell_bytes_max=self._platform.settings.cell_bytes_max)
         if self._batch_rows:
             batch_rows = max(self._batch_rows // BATCHES_A_PART, 1)
             batch_bytes = min(max(batch_rows * ROW_BYTES, BATCH_BYTES_MIN), limits.batch_bytes)
             limits = replace(limits, batch_rows=batch_rows, batch_bytes=batch_bytes)
-        return await connection_of(
+        connection = await connection_of(
             self._platform, self._source, limits, refetch=not self._is_continued
         )
+        if connection.path is not None:
+            await kept.local_path(self._source.settings["object_key"])
+        return connection
