@@ -246,8 +246,7 @@ class _Walk:
                 page = self._connector.fetch(self._pages.url(mark))
             except Answered as error:
                 if self._pages.ends_at(mark, error.status):
-                    page = _nothing(self._pages.url(mark))
-                    return _Fetched(mark, page, self._empty(), None, is_last=True)
+                    return self._end(mark)
                 raise
             try:
                 found = self._read(page)
@@ -255,11 +254,17 @@ class _Walk:
             except FileInvalid as error:
                 if number == READS_OF_A_PAGE_MAX:
                     raise self._broken(page, error) from error
+        counted = self._places.paged(found.document, found.rows)
+        if self._pages.is_last_again(page, counted):
+            return self._end(mark)
         if is_learning or found.data is not None:
             self.known = found.known
-        counted = self._places.paged(found.document, found.rows)
         following, is_last = self._pages.after(mark, page, found.document, counted, found.data)
         return _Fetched(mark, page, found, following, is_last)
+
+    def _end(self, mark: Mark) -> _Fetched:
+        """A page that is not there."""
+        return _Fetched(mark, _nothing(self._pages.url(mark)), self._empty(), None, is_last=True)
 
     def again(self, got: _Fetched) -> _Fetched:
         """A page of the sample with the columns that hold all of the sample."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 from base.errors import ConnectionFailed, PayloadTooLarge
 from connectors import web
 from connectors.rest.links import next_link
-from connectors.rest.paths import compiled
+from connectors.rest.paths import compiled, plain_keys
 from connectors.rest.settings import ApiPaginationKind
 from connectors.web import Page, Private
 
@@ -41,6 +41,8 @@ class Pages:
         self._empty = 0
         self._last_body: int | None = None
         self._last_records: pa.RecordBatch | None = None
+        self._rows_max = 0  # of a page
+        self._has_moved = False  # to a page with other records
         self._same = 0
         self._warnings: list[str] = []
 
@@ -52,7 +54,7 @@ class Pages:
     def url(self, mark: Mark) -> str:
         """The URL of a page, without what is private."""
         query = self._query
-        if self._kind in {ApiPaginationKind.PAGE, ApiPaginationKind.OFFSET}:
+        if self._is_counted:
             query = query.set(self._paging["param"], str(self._number(mark)))
         elif mark is not None and self._kind is ApiPaginationKind.CURSOR:
             query = query.set(self._paging["param"], str(mark))
@@ -70,6 +72,14 @@ class Pages:
             else False
         )
         return is_later and status == httpx.codes.NOT_FOUND
+
+    def is_last_again(self, page: Page, rows: int) -> bool:
+        """Whether it is the last page, which some give for all that are behind it.
+
+        A page that comes again is the last one only if there are larger ones: an API that does not know the parameter
+        gives one page only, and one that goes no further, though it has more records, ends with a full one.
+        """
+        return self._is_counted and 0 < rows < self._rows_max and self._is_as_before(page)
 
     def after(
         self, mark: Mark, page: Page, document: Any, rows: int, records: pa.RecordBatch | None
@@ -95,7 +105,7 @@ class Pages:
                 return None, True
             raise ConnectionFailed(
                 f"{self._name} goes round in circles: a page named one that was there before as the next.",
-                hint="Check the pagination's next and param.",
+                hint=self._circle_hint(mark),
             )
         if self._empty >= EMPTY_PAGES_MAX:
             raise ConnectionFailed(
@@ -116,6 +126,14 @@ class Pages:
         return taken
 
     @property
+    def _is_counted(self) -> bool:
+        """Whether pages are asked for by number or offset: then there is always a next one to ask for."""
+        return self._kind in {ApiPaginationKind.PAGE, ApiPaginationKind.OFFSET}
+
+    def _is_as_before(self, page: Page) -> bool:
+        return hash(page.body) == self._last_body
+
+    @property
     def _name(self) -> str:
         return f"The resource {self._resource['name']!r}"
 
@@ -134,13 +152,13 @@ class Pages:
         return False
 
     def _following(self, mark: Mark, page: Page, document: Any, rows: int) -> Mark:
-        if self._kind in {ApiPaginationKind.PAGE, ApiPaginationKind.OFFSET}:
+        if self._is_counted:
             if not rows:
                 return None
-            body = hash(page.body)
-            if body == self._last_body:
+            if self._is_as_before(page):
                 raise self._unmoved()
-            self._last_body = body
+            self._last_body = hash(page.body)
+            self._rows_max = max(self._rows_max, rows)
             return self._number(mark) + (1 if self._kind is ApiPaginationKind.PAGE else rows)
         if self._kind is ApiPaginationKind.CURSOR:
             return self._said(document)
@@ -152,19 +170,36 @@ class Pages:
 
     def _refuse_the_same(self, rows: int, records: pa.RecordBatch | None) -> None:
         """Pages that differ only in what surrounds their records, such as the time: a few may be so by chance."""
-        if not rows or self._kind not in {ApiPaginationKind.PAGE, ApiPaginationKind.OFFSET}:
+        if not rows or not self._is_counted:
             return
         is_same = bool(records is not None and len(records) and records == self._last_records)
+        self._has_moved |= self._last_records is not None and not is_same
         self._last_records, self._same = records, self._same + 1 if is_same else 0
         if self._same >= SAME_PAGES_MAX:
             raise self._unmoved()
 
     def _unmoved(self) -> ConnectionFailed:
+        if self._has_moved:
+            return ConnectionFailed(
+                f"{self._name} gives the same page again and again: whether that is its last one cannot be told.",
+                hint="Page by CURSOR, NEXT_URL or LINK_HEADER, if the API can; or set another size, so that the last"
+                " page is not full, or the kind NONE and a size in params that all records fit into.",
+            )
         return ConnectionFailed(
             f"{self._name} gives the same page whatever is asked for.",
             hint=f"Does it know the parameter {self._paging['param']!r}? Check the pagination, and that records"
-            " names the list: an answer without one is a record itself.",
+            " names the list: an answer without one is a record itself. If one page has all, take the kind NONE.",
         )
+
+    def _circle_hint(self, mark: Mark) -> str:
+        """What to set; a cursor 0 may be as good as any other, so that only the user can say what it means."""
+        keys = None if self._next is None else plain_keys(self._next)
+        if self._kind is not ApiPaginationKind.CURSOR or mark != "0" or not keys:
+            return "Check the pagination's next and param."
+        *parents, last = keys
+        parent = "".join(f"[{key!r}]" for key in parents)
+        path = f"${parent}[?# == {last!r} && @ != 0 && @ != '0']"
+        return f"If a cursor of 0 says that there are no more, have the pagination's next leave it out: {path}"
 
     def _doubt(self, page: Page, document: Any, rows: int) -> str | None:
         """Why a first page may not be the only one, though it names no other. None where it is not full."""

@@ -111,9 +111,12 @@ expose(
     ApiPaginationKind,
     "How the pages of a resource are asked for.",
     NONE="There is one page.",
-    PAGE="By number, from 1 or from where `params` says, until a page is empty.",
-    OFFSET="By the number of records before it, until a page is empty.",
-    CURSOR="By a cursor that each page names for the next, at `next`.",
+    PAGE="By number, from 1 or from where `params` says, until a page is empty or not found, or the last one comes "
+    "again. That one is told by having fewer records than others; a full one that comes again is an error.",
+    OFFSET="By the number of records before it, until a page is empty, or the last one comes again as with PAGE.",
+    CURSOR="By a cursor that each page names for the next, at `next`, until there is none there: no such key, null, "
+    "false or an empty text. 0 is a cursor; where it means the end, let `next` leave it out: "
+    "`$.meta[?# == 'next' && @ != 0]` is `$.meta.next` but for 0.",
     NEXT_URL="At a URL that each page names, at `next`; of the same origin as the base URL.",
     LINK_HEADER='At the URL of the header `Link` with `rel="next"`; of the same origin as the base URL.',
 )
