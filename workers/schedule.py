@@ -7,7 +7,6 @@ import logging
 import random
 import time
 
-from base.errors import PlatformError
 from services import dispatch, leases, schedules
 from services.platform import Platform
 from workers import housekeeping
@@ -71,8 +70,8 @@ async def _tidy(platform: Platform) -> None:
 
 
 async def tidy(housekeeper: housekeeping.Housekeeper) -> None:
-    """One round; what ends it early (database, disk, object store) is logged, for the next one goes on."""
+    """One round; whatever ends it early is logged, for the next one goes on."""
     try:
         await housekeeper.tidy()
-    except (*DatabaseFailure, OSError, PlatformError):
+    except Exception:  # noqa: BLE001 - likewise
         _log.exception("tidying up did not finish; the next round goes on")

@@ -151,7 +151,7 @@ def _placed(platform: Platform, given: FileGiven, source: DataSource) -> FileGiv
 
 def _refuse_overtaken(was: DataSource, now: DataSource) -> None:
     """What is kept of a connection is kept of the one that was looked at."""
-    if (was.kind, was.settings) != (now.kind, now.settings):
+    if (was.kind, was.settings, was.secrets) != (now.kind, now.settings, now.secrets):
         raise Conflict(
             "The connection of the data source was just changed by another request.",
             hint="Look at it, and send the change again.",

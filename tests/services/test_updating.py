@@ -10,7 +10,7 @@ from base.ids import public_id
 from models import DataSource, Role
 from services import sources
 from services.platform import Platform
-from services.sources import ApiGiven, FileGiven, TableGiven
+from services.sources import ApiGiven, FileGiven, TableGiven, sealing, updating
 from tests import factories
 from tests.services.places import Place, everything, make_place, put_upload, refused
 from tests.services.test_connecting import POSTGRES, connect_one
@@ -176,6 +176,27 @@ async def test_a_file_is_replaced_by_another_of_the_project(platform: Platform) 
     foreign = await put_upload(platform, (await make_place()).project)
     async with refused(NotFound, "input.connection.file.objectKey"):
         await change(platform, place, source, connection=FileGiven(foreign.object_key))
+
+
+async def test_a_url_that_is_changed_meanwhile_is_not_put_back(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = await make_place()
+    url = "https://data.example.com/cities.csv?token="
+    source = await connect_one(platform, place, FileGiven(url=f"{url}old"))
+    check = updating.check
+
+    async def overtaken(*given: Any, **named: Any) -> Any:
+        monkeypatch.setattr(updating, "check", check)
+        await change(platform, place, source, connection=FileGiven(url=f"{url}new"))
+        return await check(*given, **named)
+
+    monkeypatch.setattr(updating, "check", overtaken)
+    with pytest.raises(Conflict, match="just changed"):
+        await change(platform, place, source, connection=FileGiven(delimiter=";"))
+
+    now = await DataSource.get(id=source.id)
+    assert sealing.unseal(platform.keyring, now) == {"url": f"{url}new"}
 
 
 async def test_a_database_does_not_become_a_file(platform: Platform) -> None:

@@ -16,6 +16,7 @@ from storage.s3 import S3Store
 from storage.sigv4 import Credentials
 from tests import factories
 from tests.s3_server import KEY_ID, S3Server
+from tests.storage.conformance import chunks_of
 from workers import schedule
 from workers.housekeeping import Housekeeper
 
@@ -34,6 +35,18 @@ async def test_an_object_store_that_refuses_ends_one_round_of_tidying_and_not_al
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
         "tidying up did not finish; the next round goes on"
     ]
+
+
+async def test_what_nobody_can_read_ends_one_round_of_tidying_and_not_all(
+    platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = await factories.make_source()
+    await factories.make_snapshot(source, manifest={"of": "a release to come"})
+    await platform.store.put(f"snapshots/{source.id}/1-1/0", chunks_of(b"x"), bytes_max=1)
+
+    await schedule.tidy(Housekeeper(platform))
+
+    assert _failures(caplog) == ["tidying up did not finish; the next round goes on"]
 
 
 async def test_a_failure_that_nobody_thought_of_ends_one_round_and_not_all(
