@@ -23,6 +23,7 @@ USE_SECONDS = 600  # between handing a path out and opening it
 _LOCKS = ".locks"
 _SHARDS = 2  # hex digits of a lock's name: 256 files
 _POLL_SECONDS = 0.02
+_KEEP_ATTEMPTS_MAX = 20
 
 
 class Cache:
@@ -64,18 +65,21 @@ class Cache:
         """Blocking: make a finished file of `scratch` the copy of an object."""
         target = self._folder / key
         part.chmod(0o444)
-        for _ in range(3):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):  # the folder was just left empty and removed
-                os.utime(part)
+        os.utime(part)
+        for attempt in range(1, _KEEP_ATTEMPTS_MAX + 1):
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
                 part.replace(target)
                 break
+            except FileNotFoundError:  # one of the folders was just left empty and removed
+                if attempt == _KEEP_ATTEMPTS_MAX:
+                    raise
         self._evict(spare=target)
         return target
 
     def drop(self, key: str) -> None:
         """Blocking: forget an object; absent is fine."""
-        (self._folder / key).unlink(missing_ok=True)
+        self._remove(self._folder / key)
 
     def _evict(self, spare: Path) -> None:
         """Drop what was used longest ago until the rest fits."""
@@ -99,10 +103,19 @@ class Cache:
         with self._lock("use", key, fcntl.LOCK_EX), suppress(FileNotFoundError):
             if path.stat().st_mtime > time.time() - USE_SECONDS or _is_open(path):
                 return False
-            path.unlink()
-            with suppress(OSError):
-                path.parent.rmdir()
+            self._remove(path)
         return True
+
+    def _remove(self, path: Path) -> None:
+        """Remove a file, if it is there, and the folders that are empty then."""
+        path.unlink(missing_ok=True)
+        for folder in path.relative_to(self._folder).parents[:-1]:
+            try:
+                (self._folder / folder).rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:  # not empty
+                return
 
     def _lock_path(self, kind: str, key: str) -> Path:
         shard = hashlib.sha256(key.encode()).hexdigest()[:_SHARDS]

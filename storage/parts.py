@@ -50,8 +50,8 @@ class LocalParts:
     async def put(self, upload_id: str, place: Place, chunks: AsyncIterator[bytes]) -> PartInfo:
         """Write a part to its place, over what an earlier attempt left there.
 
-        Raises NotFound for an unknown or finished upload, Conflict while it is completed or the same part is written,
-        PayloadTooLarge and InvalidInput where the part has another size. OSError is the caller's.
+        Raises NotFound for an unknown, aborted or finished upload, Conflict while it is completed or the same part is
+        written, PayloadTooLarge and InvalidInput where the part has another size. OSError is the caller's.
         """
         folder = self._folder(upload_id)
         with _locked(folder / _DATA, fcntl.LOCK_SH, os.O_RDWR) as file, _held(folder, place.number):
@@ -101,7 +101,9 @@ class LocalParts:
         limit, removed = time.time() - PARTS_SECONDS_MAX, 0
         for folder in self._root.iterdir() if self._root.exists() else ():
             with suppress(OSError):
-                if max(folder.stat().st_mtime, (folder / _DATA).stat().st_mtime) < limit:
+                # Without its file it is of a process that was killed as it made the upload, or as it completed it.
+                files = [each for each in (folder, folder / _DATA) if each.exists()]
+                if all(each.stat().st_mtime < limit for each in files):
                     shutil.rmtree(folder)
                     removed += 1
         return removed
@@ -188,9 +190,12 @@ def _write_at(file: int, data: bytearray, offset: int, digest: hashlib._Hash) ->
 
 
 def _receipt(file: int, receipt: Path) -> None:
-    """Say that a part is there, once its bytes are durable."""
+    """Say that a part is there, once its bytes are durable; raises NotFound where the upload was aborted meanwhile."""
     os.fdatasync(file)
-    receipt.touch(mode=0o600)
+    try:
+        receipt.touch(mode=0o600)
+    except FileNotFoundError as error:
+        raise errors.ended() from error
 
 
 def _forget(folder: Path, number: int) -> None:

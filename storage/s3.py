@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,14 @@ from obstore.exceptions import (
 )
 from obstore.store import S3Store as Bucket
 
-from base.errors import Conflict, Internal, InvalidInput, NotFound, PayloadTooLarge
+from base.errors import (
+    Conflict,
+    Internal,
+    InvalidInput,
+    NotFound,
+    PayloadTooLarge,
+    PlatformError,
+)
 from storage import attachments, errors, scratch
 from storage.cache import Cache
 from storage.errors import StoreUnavailable
@@ -328,7 +335,7 @@ class S3Store:
                 etags = list(pool.map(send, numbers))
             _complete(self._multipart, key, upload_id, etags, lambda: self._is_of(key, writer))
         except BaseException:
-            self._multipart.abort(key, upload_id)
+            _abort(self._multipart, key, upload_id)
             raise
 
 
@@ -353,7 +360,7 @@ class _Sending:
     async def send(self, body: bytes) -> None:
         """Send the next part, once there is room."""
         if len(self._running) >= PARTS_AT_ONCE:
-            self._etags.append(await self._running.pop(0))
+            await self._finish_first()
         number = len(self._etags) + len(self._running) + 1
         work = asyncio.to_thread(self._multipart.put, self._key, self._upload_id, number, body)
         self._running.append(asyncio.create_task(work))
@@ -361,7 +368,7 @@ class _Sending:
     async def complete(self, is_of: Callable[[str, str], bool]) -> None:
         """Make the parts an object."""
         while self._running:
-            self._etags.append(await self._running.pop(0))
+            await self._finish_first()
         await asyncio.to_thread(
             _complete,
             self._multipart,
@@ -374,8 +381,13 @@ class _Sending:
     async def abort(self) -> None:
         """Leave nothing behind, also where the caller is cancelled."""
         await asyncio.gather(*self._running, return_exceptions=True)
-        aborting = asyncio.to_thread(self._multipart.abort, self._key, self._upload_id)
+        aborting = asyncio.to_thread(_abort, self._multipart, self._key, self._upload_id)
         await asyncio.shield(asyncio.ensure_future(aborting))
+
+    async def _finish_first(self) -> None:
+        """Wait for the oldest part. It is known as running until it has ended: none may come after the abort."""
+        self._etags.append(await asyncio.shield(self._running[0]))
+        del self._running[0]
 
 
 def _complete(
@@ -391,6 +403,12 @@ def _complete(
     except (Conflict, NotFound, StoreUnavailable):
         if not is_ours():
             raise
+
+
+def _abort(multipart: Multipart, key: str, upload_id: str) -> None:
+    """Blocking: forget an upload of ours, for a reason that is told; what the store keeps is swept later."""
+    with suppress(PlatformError):
+        multipart.abort(key, upload_id)
 
 
 async def _within(chunks: AsyncIterator[bytes], bytes_max: int) -> AsyncIterator[bytes]:

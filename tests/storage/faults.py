@@ -19,15 +19,22 @@ class Fault(Enum):
     SHORT = "the answer has half the body, and says so"
     LOST = "the server does it, and its answer is lost"
     RESET = "the connection breaks while the request is sent"
+    HELD = "the server is not asked before the test says so"
 
 
 @dataclass
 class Faults:
-    """`rule` gives the fault of a request by its method and target; `seen` are all of them."""
+    """What requests get, and what became of them.
+
+    `rule` gives the fault of a request by its method and target; `seen` are all of them, `done` the targets of those
+    that the server has answered. `go_on` says that none is held any longer.
+    """
 
     rule: Callable[[str, str], Fault | None] = lambda _method, _target: None
     seen: list[tuple[str, str]] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
     port: int = 0
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     def times(self, count: int, fault: Fault, method: str, part: str = "") -> None:
         """The first `count` requests with this method, and this in the target, get the fault."""
@@ -87,7 +94,10 @@ async def _exchange(
         writer.write(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         await writer.drain()
         return
+    if fault is Fault.HELD:
+        await faults.go_on.wait()
     answer = await _asked(upstream, head, body)
+    faults.done.append(target)
     if fault is Fault.LOST:
         writer.transport.abort()
         return

@@ -161,3 +161,16 @@ async def test_a_dropped_object_is_gone(cache: Cache) -> None:
     cache.drop("x/1")
 
     assert cache.find("x/1") is None
+
+
+async def test_what_is_dropped_leaves_no_empty_folders(cache: Cache, tmp_path: Path) -> None:
+    await cache.fetch("x/1/2/a", 10, Source().open)
+    await cache.fetch("x/1/b", 10, Source().open)
+
+    cache.drop("x/1/2/a")
+    cache.drop("x/1/2/a")
+    assert sorted(path.name for path in (tmp_path / "x/1").iterdir()) == ["b"]
+    cache.drop("x/1/b")
+
+    assert not (tmp_path / "x").exists()
+    assert (await cache.fetch("x/1/b", 10, Source().open)).exists()

@@ -185,6 +185,31 @@ async def test_what_nobody_came_back_for_is_swept(store: LocalStore, tmp_path: P
     assert await keys_of(store, "") == set()
 
 
+async def test_a_folder_without_its_file_is_swept_too(store: LocalStore, tmp_path: Path) -> None:
+    upload = await store.create_parts(KEY, size_bytes=10)
+    folder = tmp_path / "objects" / ".parts" / upload
+    (folder / "data").unlink()  # killed before it was made, or once it was an object
+    assert store.sweep(older_than_seconds=3600) == 0
+    os.utime(folder, (time.time() - PARTS_SECONDS_MAX - 1,) * 2)
+
+    assert store.sweep(older_than_seconds=3600) == 1
+    assert not folder.exists()
+
+
+async def test_a_part_of_an_upload_that_is_forgotten_meanwhile_is_not_found(
+    store: LocalStore, client: httpx.AsyncClient
+) -> None:
+    upload = await store.create_parts(KEY, size_bytes=10)
+
+    async def overtaken() -> AsyncIterator[bytes]:
+        yield BODY[:5]
+        await store.abort_parts(KEY, upload)
+        yield BODY[5:]
+
+    url = store.presign_part(KEY, upload, PLACE, expires_in=60)
+    assert (await client.put(url, content=overtaken())).status_code == 404
+
+
 @pytest.mark.parametrize("upload", ["", "..", "../../etc", "0" * 31, "0" * 32, "x" * 32, "0\n"])
 async def test_ids_that_were_never_given_lead_nowhere(store: LocalStore, upload: str) -> None:
     with pytest.raises(NotFound):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from base.errors import PlatformError
+from base.errors import PayloadTooLarge, PlatformError
 from storage.errors import StoreUnavailable
 from storage.location import Location
-from storage.s3 import PART_BYTES, S3Store
+from storage.s3 import PART_BYTES, PARTS_AT_ONCE, S3Store
 from storage.sigv4 import Credentials
 from tests.s3_server import KEY_ID, SECRET, S3Server
 from tests.storage.conformance import KEY, chunks_of, keys_of, read
@@ -77,6 +77,41 @@ async def test_a_large_put_that_keeps_failing_is_aborted(store: S3Store, faults:
 
     assert await keys_of(store, "") == set()
     assert await asyncio.to_thread(store._multipart.sweep, "uploads/", -60) == 0
+
+
+async def test_a_put_that_is_cancelled_forgets_its_parts_once_none_is_under_way(
+    store: S3Store, faults: Faults
+) -> None:
+    faults.times(1, Fault.HELD, "PUT", "partNumber=1")
+    given = asyncio.Event()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield bytes(PARTS_AT_ONCE * PART_BYTES + 1)
+        given.set()
+        yield bytes(PART_BYTES)  # waits for the first part
+
+    putting = asyncio.create_task(store.put(KEY, chunks(), bytes_max=2**40))
+    await given.wait()
+    others = PARTS_AT_ONCE - 1
+    while sum("partNumber=" in each for each in faults.done) < others:  # noqa: ASYNC110 - only the proxy tells
+        await asyncio.sleep(0.01)
+    putting.cancel()
+    done, _ = await asyncio.wait({putting}, timeout=0.5)
+    assert not done
+    faults.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await putting
+
+    assert await asyncio.to_thread(store._multipart.sweep, "uploads/", -60) == 0
+
+
+async def test_why_a_large_put_broke_off_is_said_also_where_its_parts_cannot_be_removed(
+    store: S3Store, faults: Faults
+) -> None:
+    faults.times(100, Fault.BUSY, "DELETE")
+
+    with pytest.raises(PayloadTooLarge):
+        await store.put(KEY, chunks_of(LARGE, LARGE), bytes_max=len(LARGE))
 
 
 async def test_an_answer_cut_off_once_is_read_on(store: S3Store, faults: Faults) -> None:
