@@ -43,16 +43,18 @@ _LETTERS, _DIGITS = 26, 10
 
 # All of these look at blocks in one notation, see `_normal`.
 _NOTATION = bytes.maketrans(b"\t\n\r'", b'   "')
-_SPACED = re.compile(rb" *= *")
+# In a text of blanks, colons or attributes without end, no pattern may begin to look again at each of them.
+_SPACED = re.compile(rb"(?<! ) *+= *+")
 _PLACE = b' r="'
 _LETTERS_MAX, _DIGITS_MAX = 7, 10  # of a cell's place; what is longer counts as that long
 _CELL = re.compile(rb' r="([A-Za-z]{1,7})([0-9]{1,10})"')
 _CELL_TAGS = (b"<c ", b"<c>", b"<c/", b":c ", b":c>", b":c/")  # one too many in a text does no harm
 _ROW_TAGS = (b"<row ", b"<row>", b"<row/", b":row ", b":row>", b":row/")
-_ROW_TAG = re.compile(rb"[<:]row[ />]")
-_UNPLACED_CELL = re.compile(rb"[<:]c(?=[ />])(?![^<>]* r=)")
-_UNPLACED_ROW = re.compile(rb"[<:]row(?=[ />])(?![^<>]* r=)")
-_ERROR = re.compile(rb'<[^<>]* t="e"[^<>]*>')
+_PREFIX = rb"<(?:[^<>:/ ]*+:)?"  # of a tag of any name space
+_ROW_TAG = re.compile(_PREFIX + rb"row[ />]")
+_UNPLACED_CELL = re.compile(_PREFIX + rb"c(?=[ />])(?![^<>]* r=)")
+_UNPLACED_ROW = re.compile(_PREFIX + rb"row(?=[ />])(?![^<>]* r=)")
+_ERROR = re.compile(rb'<(?>[^<>]*? t="e")[^<>]*+>')
 _VALUE = re.compile(rb"v>(#[^<]*)")
 ERRORS = frozenset({b"#DIV/0!", b"#N/A", b"#NAME?", b"#NULL!", b"#NUM!", b"#REF!", b"#VALUE!"})
 STRICT = b"http://purl.oclc.org/ooxml/"  # how the names of strict Open XML start

@@ -23,10 +23,9 @@ _HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]|$)")
 _UNDERLINE = re.compile(r" {0,3}(?:=+|-+)[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
-_ENTRY = re.compile(
-    r"""^([A-Za-z_][\w -]*):[ \t]+(?![|>\[{&*!])["']?(.+?)["']?[ \t]*$""", re.MULTILINE
-)
-_TITLE = re.compile(r"^ {0,3}#[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
+_ENTRY = re.compile(r"^([A-Za-z_][\w -]*):[ \t]++(?![|>\[{&*!])(\S.*)$", re.MULTILINE)
+_TITLE = re.compile(r"^ {0,3}#[ \t]++(\S.*)$", re.MULTILINE)
+_NOT_UNDERLINED = re.compile(r" {0,3}(?:[-*+>|#]|\d+[.)]|    )")  # a list, quote, table or code
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +94,11 @@ class Markdown(Text):
         self._body_at = found.end() if found else 0
         self._front_matter = found[1] if found else ""
         title = _TITLE.search(head, self._body_at)
-        self._title = title[1] if title else None
+        self._title = _without_closing(title[1]) if title else None
 
     def _details(self) -> dict[str, Any]:
-        entries = {name.lower(): value for name, value in _ENTRY.findall(self._front_matter)}
+        found = _ENTRY.findall(self._front_matter)
+        entries = {name.lower(): _unquoted(value.rstrip()) for name, value in found}
         wanted = ("title", "author", "date", "created", "description", "keywords", "language")
         details = {name: entries.get(name) for name in wanted}
         details["title"] = details["title"] or self._title
@@ -123,10 +123,12 @@ class _Section:
         self._lines: list[str] = []
         self._chars = 0
         self._fence = ""
+        self._paragraph_at = 0  # the first line of the one that may go on
 
     def take(self, line: str) -> Iterator[str]:
         """The section that ends before this line or, by its underline, before the paragraph above it."""
         fence = _FENCE.match(line)
+        goes_on = False
         if self._fence:
             if fence and fence[1].startswith(self._fence) and not line[fence.end() :].strip():
                 self._fence = ""
@@ -134,33 +136,46 @@ class _Section:
             self._fence = fence[1]
         elif _HEADING.match(line):
             yield self.end()
-        elif _UNDERLINE.match(line) and self._lines and self._lines[-1].strip():
+        elif _UNDERLINE.match(line):
             yield from self._end_above()
+        else:
+            goes_on = bool(line.strip())
         self._lines.append(line)
         self._chars += len(line)
+        if not goes_on:
+            self._paragraph_at = len(self._lines)
         if self._chars > PIECE_CHARS:
             yield self.end()
 
     def end(self) -> str:
         """What there is."""
         text = "".join(self._lines)
-        self._lines, self._chars = [], 0
+        self._lines, self._chars, self._paragraph_at = [], 0, 0
         return text
 
     def _end_above(self) -> Iterator[str]:
         """A paragraph that is underlined is a heading; one that cannot be (a list, quote or table) stays."""
-        at = len(self._lines)
-        while at and self._lines[at - 1].strip():
-            at -= 1
+        at = self._paragraph_at
         heading = self._lines[at:]
-        if len("".join(heading)) > PART_CHARS_MAX or re.match(
-            r" {0,3}(?:[-*+>|#]|\d+[.)]|    )", heading[0]
-        ):
+        chars = sum(map(len, heading))
+        if not heading or chars > PART_CHARS_MAX or _NOT_UNDERLINED.match(heading[0]):
             return
         self._lines = self._lines[:at]
         yield self.end()
-        self._lines = heading
-        self._chars = sum(map(len, heading))
+        self._lines, self._chars = heading, chars
+
+
+def _without_closing(title: str) -> str:
+    """A heading without the signs that may close it: `C #` is `C`, `C#` is as it is."""
+    text = title.rstrip()
+    open_text = text.rstrip("#")
+    return open_text.rstrip() if not open_text or open_text[-1] in " \t" else text
+
+
+def _unquoted(value: str) -> str:
+    """A value without the quotes around it; one that begins or ends with one alone keeps it."""
+    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+    return value[1:-1] if is_quoted else value
 
 
 def _decoded(data: bytes, line: int, start: int | None) -> str:

@@ -91,6 +91,8 @@ def test_what_is_no_text_is_refused(tmp_path: Path, content: bytes, words: list[
     [
         ("intro\n\n# One\ntext\n\nmore\n## Two\nx", ["intro", "# One\ntext\n\nmore", "## Two\nx"]),
         ("One\n===\ntext\n\nTwo\nlines\n---\nx", ["One\n===\ntext", "Two\nlines\n---\nx"]),
+        ("One\n===\nTwo\n---\nx\n---\n---", ["One\n===", "Two\n---", "x\n---\n---"]),
+        ("# One\nTwo\n---\n```\nx\n```\nThree\n===", ["# One", "Two\n---\n```\nx\n```", "Three\n==="]),
         ("a\n\n---\n\nb", ["a\n\n---\n\nb"]),
         ("- item\n---\nb", ["- item\n---\nb"]),
         ("# A\n```sh\n# no heading\n```\n# B", ["# A\n```sh\n# no heading\n```", "# B"]),
@@ -119,7 +121,29 @@ def test_front_matter_is_told_and_is_no_part(tmp_path: Path) -> None:
         "language": "en",
         "front_matter": front,
     }
-    assert read(write(tmp_path / "t.md", "x\n# Head #\n")).schema.details == {"title": "Head"}
+
+
+@pytest.mark.parametrize(
+    ("head", "title"),
+    [
+        ("x\n# Head #\n", "Head"),
+        ("# C#\n", "C#"),
+        ("# #\n", None),
+        ("---\ntitle: 'tis\n---\nx", "'tis"),
+        ("---\ntitle: 'it is'  \n---\nx", "it is"),
+        ("---\ntitle:  |\n  a\n---\nx", None),
+        ("# a" + " " * 60_000 + "b\n", "a" + " " * 1_999),
+        ("---\ntitle: a" + " " * 60_000 + "b\n---\nx", "a" + " " * 1_999),
+    ],
+)
+def test_a_title_is_what_a_reader_would_see(tmp_path: Path, head: str, title: str | None) -> None:
+    assert read(write(tmp_path / "t.md", head)).schema.details.get("title") == title
+
+
+def test_underlines_without_end_are_looked_at_once(tmp_path: Path) -> None:
+    rows = read(write(tmp_path / "t.md", "a\n" + "---\n" * 200_000)).rows
+
+    assert sum(text.count("---") for _, _, text in rows) == 200_000
 
 
 def test_long_parts_are_cut_where_a_reader_would(tmp_path: Path) -> None:

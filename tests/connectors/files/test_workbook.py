@@ -401,6 +401,12 @@ def _bombs() -> Iterator[tuple[str, str, str]]:
         f'<row r="1"><c/></row><row r="1048576">{"<c/>" * 16_384}</row>',
         "A sheet spans 17,179,869,184 cells",
     )
+    cell = '<c t="inlineStr"><is><t>:row </t></is></c>'
+    yield (
+        "rows in texts",
+        f'<row r="1">{cell * 16_384}</row><row r="1048576"/>',
+        "A sheet spans 17,179,869,184 cells",
+    )
     yield (
         "next rows",
         f'<row r="1"><c r="A1"/></row>{"<row/>" * 100}<row><c r="XFD1000000"/></row>',
@@ -422,6 +428,25 @@ def test_bombs_are_refused_before_they_are_parsed(path: Path, rows: str, message
     with pytest.raises(PlatformError) as caught:
         connectors.check(_connection(path))
     assert caught.value.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    "text", [":c " * 300_000, "= x" + " " * 900_000 + "x"], ids=["colons", "blanks"]
+)
+def test_a_text_that_looks_like_tags_is_looked_at_once(path: Path, text: str) -> None:
+    cells = [f'<c r="A{at}" t="str"><v>{each}</v></c>' for at, each in enumerate(("a", text), 1)]
+    rows = "".join(f"<row>{cell}</row>" for cell in cells)
+    _with_sheet(path, f"{_HEAD}<sheetData>{rows}</sheetData></worksheet>")
+
+    assert [row["a"].strip() for row in _read(path, "s")[1]] == [text.strip()]
+
+
+def test_a_tag_of_errors_without_end_is_looked_at_once(path: Path) -> None:
+    errors = ' t="e"' * 150_000
+    _with_sheet(path, f"{_HEAD}<sheetData><row><c{errors}")
+
+    with pytest.raises(FileInvalid, match="cannot be read"):
+        connectors.check(_connection(path))
 
 
 def test_a_workbook_that_unpacks_to_too_much_is_refused(path: Path) -> None:
