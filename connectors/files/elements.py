@@ -81,11 +81,24 @@ def lines(blocks: Iterator[Block], bytes_max: int) -> Iterator[Elements]:
 
 
 @dataclass(frozen=True, slots=True)
+class Array:
+    """An array of a document: its key, and where its `[` is. `start` is None where no read can start there."""
+
+    name: str
+    start: int | None
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Region:
-    """A stretch of a document: outside arrays, up to a `[`, or inside one, up to its `]`. `commas` part elements."""
+    """A stretch of a document: outside arrays, up to a `[`, or inside one, up to its `]`. `commas` part elements.
+
+    `end` is where it ends in the stored file.
+    """
 
     data: bytes
     line: int
+    end: int | None
     bytes_read: int
     is_inside: bool
     is_end: bool = False
@@ -119,9 +132,9 @@ class _Marks:
         return opens.tolist(), closes.tolist(), places[is_level & (kinds == _COMMA)]
 
 
-def _regions(blocks: Iterator[Block], level: int) -> Iterator[_Region]:
-    """The document in order. Raises FileInvalid where it ends too early."""
-    marks, line, is_inside, held = _Marks(), 1, False, b""
+def _regions(blocks: Iterator[Block], level: int, line: int = 1) -> Iterator[_Region]:
+    """The document, which starts in that line, in order. Raises FileInvalid where it ends too early."""
+    marks, is_inside, held = _Marks(), False, b""
     for block in blocks:
         data = held + block.data
         held = b"\\" if (len(data) - len(data.rstrip(b"\\"))) % 2 else b""
@@ -135,7 +148,9 @@ def _regions(blocks: Iterator[Block], level: int) -> Iterator[_Region]:
             end = ends[next_end] + (not is_inside) if is_end else len(data)
             low, high = np.searchsorted(commas, (at, end))
             parts = (commas[low:high] - at).tolist() if is_inside else ()
-            yield _Region(data[at:end], line, block.bytes_read, is_inside, is_end, parts)
+            left = len(data) - end + len(held)
+            behind = None if block.end is None else block.end - left
+            yield _Region(data[at:end], line, behind, block.bytes_read, is_inside, is_end, parts)
             line += data.count(b"\n", at, end)
             is_inside ^= is_end
             at = end
@@ -146,23 +161,34 @@ def _regions(blocks: Iterator[Block], level: int) -> Iterator[_Region]:
         )
 
 
-def outline(blocks: Iterator[Block], bytes_max: int) -> list[str]:
-    """Keys of the arrays of objects in an object. Raises FileInvalid for what is no JSON outside arrays."""
+def outline(blocks: Iterator[Block], bytes_max: int) -> list[Array]:
+    """The arrays of objects in an object. Raises FileInvalid for what is no JSON outside arrays."""
     outside = bytearray()
-    tables = []
-    is_begun = False
+    arrays = []
+    start, line, is_begun = None, 1, False
     for region in _regions(blocks, _IN_OBJECT):
         if not region.is_inside:
             outside += region.data
-            is_begun = False
+            start = None if region.end is None else region.end - 1
+            line, is_begun = region.line + region.data.count(b"\n"), False
             if len(outside) > bytes_max:
                 raise too_large("outside the arrays", bytes_max)
-        elif not is_begun and (start := region.data.lstrip()[:1]):
+        elif not is_begun and (first := region.data.lstrip()[:1]):
             is_begun = True
-            if start == b"{":
-                tables.append(_name(outside))
+            if first == b"{":
+                arrays.append(Array(_name(outside), start, line))
     parse(bytes(outside), 1)
-    return tables
+    return arrays
+
+
+def elements_at(blocks: Iterator[Block], line: int, bytes_max: int) -> Iterator[Elements]:
+    """The elements of the array that starts there, in chunks; what follows it is not looked at."""
+    left = _Left()
+    for region in _regions(blocks, _IN_ARRAY, line):
+        if region.is_inside:
+            yield from left.take(region, bytes_max)
+            if region.is_end:
+                return
 
 
 def elements(blocks: Iterator[Block], key: str | None, bytes_max: int) -> Iterator[Elements]:

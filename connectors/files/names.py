@@ -15,8 +15,7 @@ def unique_names(given: Sequence[str]) -> list[str]:
 
     An empty name becomes `column_<place>`, the second `a` becomes `a_2`. Raises FileInvalid for too many.
     """
-    if len(given) > COLUMNS_MAX:
-        raise FileInvalid(f"The file has {len(given)} columns; the limit is {COLUMNS_MAX}.")
+    refuse_too_many(len(given))
     stripped = [name.strip() or f"column_{place}" for place, name in enumerate(given, 1)]
     kept = {name.casefold() for name in stripped}
     seen: set[str] = set()
@@ -29,6 +28,12 @@ def unique_names(given: Sequence[str]) -> list[str]:
         seen.add(free.casefold())
         names.append(free)
     return names
+
+
+def refuse_too_many(count: int) -> None:
+    """Raise FileInvalid for more columns than a table can have."""
+    if count > COLUMNS_MAX:
+        raise FileInvalid(f"The file has {count} columns; the limit is {COLUMNS_MAX}.")
 
 
 def chosen(table: str, names: Sequence[str], wanted: Sequence[str]) -> list[int]:

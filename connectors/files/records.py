@@ -34,11 +34,25 @@ from connectors.connector import (
 )
 from connectors.errors import FileInvalid, ReadAgain
 from connectors.files import rejects, shapes
-from connectors.files.batches import sliced
+from connectors.files.batches import sliced, too_large
 from connectors.files.columns import TextColumn
 from connectors.files.digits import Number, may_be_lost
-from connectors.files.elements import Elements, elements, lines, outline, parse
-from connectors.files.names import chosen, refuse_other_table, refuse_unknown, unique_names
+from connectors.files.elements import (
+    Array,
+    Elements,
+    elements,
+    elements_at,
+    lines,
+    outline,
+    parse,
+)
+from connectors.files.names import (
+    chosen,
+    refuse_other_table,
+    refuse_too_many,
+    refuse_unknown,
+    unique_names,
+)
 from connectors.files.pipeline import in_order
 from connectors.files.shapes import MIXED, NOTHING, Shape
 from connectors.files.source import TextFile, check_utf8, stored_file, table_name
@@ -95,6 +109,19 @@ class _Known:
             return self
         fields = shapes.filled(self.columns, self.names, selection.stored, selection.cursor)
         return replace(self, shape=Shape("struct", fields=fields))
+
+    def empty(self) -> set[str]:
+        """Names of the columns without any value."""
+        pairs = zip(self.names, self.columns.values(), strict=True)
+        return {name for name, shape in pairs if shape is NOTHING}
+
+    def with_texts(self, names: Container[str]) -> _Known:
+        """With texts in these columns, which may be what was stored as them."""
+        pairs = zip(self.names, self.columns.items(), strict=True)
+        fields = {
+            key: shapes.grow(shape, "") if name in names else shape for name, (key, shape) in pairs
+        }
+        return replace(self, shape=Shape("struct", fields=fields)) if self.are_objects else self
 
     def cells(self, values: Sequence[Any], key: str) -> list[Any]:
         """The values of a column."""
@@ -168,11 +195,17 @@ class _Records(ABC):
         unseen = Unseen.COLUMNS if known.is_unseen else None
         known = known.named(selection.named) if unseen else known.filled(selection)
         places = chosen(selection.name, known.names, selection.columns)
-        schema = self._schema(selection.name, replace(known, is_whole=True))
+        filled: set[str] = set()
+
+        def schema(known: _Known) -> TableSchema:
+            whole = self._schema(selection.name, replace(known, is_whole=True))
+            return whole.with_columns(tuple(whole.columns[place] for place in places))
+
         return Reading(
-            schema.with_columns(tuple(schema.columns[place] for place in places)),
-            self._batches(selection.name, known, places),
+            schema(known),
+            self._batches(selection.name, known, places, filled),
             bytes_total=self._file.size_bytes,
+            final=lambda: schema(known.with_texts(filled)),
             unseen=unseen,
         )
 
@@ -189,6 +222,8 @@ class _Records(ABC):
 
     def _refuse_unknown(self) -> None:
         """A type may be set for a column that comes late: then all elements are looked at."""
+        if not self._types:
+            return
         for is_last in (False, True):
             names = {each for name in self._names() for each in self._known(name).names}
             missing = self._types.keys() - names
@@ -225,11 +260,17 @@ class _Records(ABC):
             estimate = known.rows * self._file.size_bytes // max(1, known.bytes_read)
         return TableSchema(name, columns, row_estimate=estimate)
 
-    def _batches(self, name: str, known: _Known, places: Sequence[int]) -> Iterator[Batch]:
+    def _batches(
+        self, name: str, known: _Known, places: Sequence[int], filled: set[str]
+    ) -> Iterator[Batch]:
+        """The rows; `filled` is given the columns that had no value before."""
+        empty = known.empty()
         for piece, found in in_order(self._elements(name), lambda piece: _convert(known, piece)):
             if found is None:
                 self._learn_all(name)
                 raise ReadAgain
+            rows = found.data.num_rows
+            filled |= {each for each in empty if found.data.column(each).null_count < rows}
             data = found.data.select(places)
             batches = (Batch(part, None, piece.bytes_read) for part in sliced(data, self._limits))
             otherwise = Batch(data, None, piece.bytes_read)
@@ -258,7 +299,7 @@ class JsonFile(_Records):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self._tables: list[str] | None = None
+        self._arrays: dict[str, Array] | None = None
         start = next((data for block in self._file.blocks() if (data := block.data.lstrip())), b"")
         if start[:1] not in {b"[", b"{"}:
             shown = start[:40].decode(errors="replace").splitlines() or ["nothing but blanks"]
@@ -271,20 +312,29 @@ class JsonFile(_Records):
     def _names(self) -> list[str]:
         if self._is_array:
             return [self._name]
-        if self._tables is None:
-            self._tables = outline(self._file.blocks(), self._limits.cell_bytes_max)
-        return self._tables or [self._name]
+        if self._arrays is None:
+            found = outline(self._file.blocks(), self._limits.cell_bytes_max)
+            self._arrays = {array.name: array for array in found}
+        return list(self._arrays) or [self._name]
 
     def _elements(self, name: str) -> Iterator[Elements]:
         limit = self._limits.cell_bytes_max
-        if not (self._is_array or self._tables):
+        if self._is_array:
+            return elements(self._file.blocks(), None, limit)
+        array = (self._arrays or {}).get(name)
+        if array is None:
             return self._one_row()
-        key = None if self._is_array else name
-        return elements(self._file.blocks(), key, limit)
+        if array.start is None:
+            return elements(self._file.blocks(), name, limit)
+        return elements_at(self._file.blocks(array.start), array.line, limit)
 
     def _one_row(self) -> Iterator[Elements]:
-        data = b"".join(block.data for block in self._file.blocks())
-        yield Elements(data, 1, self._file.size_bytes, ())
+        data = bytearray()
+        for block in self._file.blocks():
+            data += block.data
+            if len(data) > self._limits.cell_bytes_max:
+                raise too_large("that the file is", self._limits.cell_bytes_max)
+        yield Elements(bytes(data), 1, self._file.size_bytes, ())
 
 
 def _column(known: _Known, name: str, key: str, scope: str) -> Column:
@@ -345,8 +395,9 @@ def _observe(known: _Known, piece: Elements) -> _Known:
         if shape is not before:
             old = before.fields if before.kind == "struct" else {VALUE: before}
             new = shape.fields if shape.kind == "struct" else {VALUE: shape}
-            for key, each in new.items():
-                if each is MIXED and old.get(key) is not MIXED:
+            refuse_too_many(len(new))
+            for key in value if shape.kind == "struct" else new:
+                if new[key] is MIXED and old.get(key) is not MIXED:
                     mixed[key] = _why_mixed(value, key, line)
     grown = replace(known, shape=shape, bytes_read=piece.bytes_read, mixed=mixed)
     for name, texts in grown.texts(found.values).items():

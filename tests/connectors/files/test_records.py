@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 import connectors
 from base.errors import InvalidInput, PlatformError
 from base.tables import ColumnType
-from connectors.connector import ReadLimits, Reject
+from connectors.connector import ReadLimits, Reject, Selection
 from connectors.errors import CellTooLarge, FileInvalid
 from connectors.files import source
 from tests.connectors.files.reading import connection, read, write
@@ -290,6 +291,54 @@ def test_a_late_value_widens_the_column_once(
     assert table.column("a").inference == inference
 
 
+def test_texts_that_come_late_need_no_other_look_and_are_told(tmp_path: Path) -> None:
+    content = ELEMENT.replace("1", "null") * MANY + '{"a":"x"}\n'
+
+    table = read(write(tmp_path / "t.ndjson", content))
+
+    assert (table.types[0], table.rows[-1][0], table.again) == (ColumnType.TEXT, "x", 0)
+    assert table.column("a").inference == "text: all values are texts"
+
+
+def test_keys_without_end_are_refused_early(tmp_path: Path) -> None:
+    lines = "".join(f'{{"k{at}": 1}}\n' for at in range(100_000))
+
+    with pytest.raises(FileInvalid, match="The file has 10001 columns; the limit is 10000"):
+        read(write(tmp_path / "t.ndjson", lines))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_each_of_many_arrays_is_found_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setattr(source, "BLOCK_BYTES", 50)
+    arrays = [f'"t\u00e9{at}": [\n{{"a": {at}}}, {{"a": "\\\\"}}]' for at in range(20)]
+    path = tmp_path / "t.json"
+    write(path, '{"x": 1,\n%s}'.replace("%s", ",\n".join(arrays)).encode(encoding))
+
+    assert [read(path, f"t\u00e9{at}").rows for at in range(20)] == [
+        [(str(at),), ('"\\\\"',)] for at in range(20)
+    ]
+
+
+def test_many_arrays_are_as_many_tables(tmp_path: Path) -> None:
+    arrays = ",".join(f'"t{at}": [{{"a": {at}}}]' for at in range(1_000))
+    path = write(tmp_path / "t.json", f"{{{arrays}}}")
+
+    with closing(connectors.open(connection(path))) as opened:
+        assert [table.name for table in opened.tables()] == [f"t{at}" for at in range(1_000)]
+        assert [batch.data.to_pylist() for batch in opened.read(Selection("t999")).batches] == [
+            [{"a": 999}]
+        ]
+
+
+def test_a_flaw_in_a_late_array_is_told_with_its_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.json", '{"x": [{"a": 1}],\n\n"y":\n[{"a": 1},\n{"a": ?}]}')
+
+    with pytest.raises(FileInvalid, match="Broken JSON in line 5"):
+        read(path, "y")
+
+
 @pytest.mark.parametrize(
     "wrap", [lambda cell: f'[{{"a": "{cell}"}}]', lambda cell: f'{{"x": [{{"a": "{cell}"}}]}}']
 )
@@ -305,6 +354,9 @@ def test_an_endless_value_is_refused(tmp_path: Path, wrap: Callable[[str], str])
     beside = write(tmp_path / "t.json", '{"x": "' + "x" * 6_000_000 + '", "rows": [{"a": 1}]}')
     with pytest.raises(CellTooLarge, match="outside the arrays"):
         read(beside, limits=limits)
+    alone = write(tmp_path / "t.json", '{"x": [' + "1," * 3_000_000 + "1]}")
+    with pytest.raises(CellTooLarge, match="that the file is"):
+        read(alone, limits=limits)
 
 
 VALUES = st.recursive(
