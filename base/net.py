@@ -57,8 +57,10 @@ _NEVER_NETWORKS = tuple(
         "255.255.255.255/32",
     )
 )
+_GLOBAL = ip_network("2000::/3")  # all of IPv6 that is given out for the public
 _NAT64 = ip_network("64:ff9b::/96")
 _V4_COMPATIBLE = ip_network("::/96")
+_V4_TRANSLATED = ip_network("::ffff:0:0:0/96")
 _LOOPBACK = ip_address("::1")  # has the form of a compatible 0.0.0.1, and is none
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")  # compose names have underscores
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
@@ -118,11 +120,19 @@ class Guard:
         reached = (address, *_carried(address))
         if any(one in network for one in reached for network in _NEVER_NETWORKS):
             return True
+        # The table knows what is set apart, but not what was never given out.
+        is_v4 = isinstance(address, IPv4Address)
+        is_public = is_v4 or address in _GLOBAL or address in _NAT64
+        if not is_public and not self._is_allowed(address):
+            return True
         try:
             self._policy().check_address(address)
         except ssrfguard.BlockedAddressError:
             return True
         return False
+
+    def _is_allowed(self, address: Address) -> bool:
+        return any(address in ip_network(network) for network in self.allow_networks)
 
     def _denied_names(self) -> set[tuple[str, int]]:
         return set(map(_split, self.deny))
@@ -198,7 +208,8 @@ def _carried(address: Address) -> tuple[Address, ...]:
     carried: list[Address] = list(address.teredo or ())
     if address.sixtofour is not None:
         carried.append(address.sixtofour)
-    if address in _NAT64 or (address in _V4_COMPATIBLE and address != _LOOPBACK):
+    is_compatible = address in _V4_COMPATIBLE and address != _LOOPBACK
+    if is_compatible or address in _NAT64 or address in _V4_TRANSLATED:
         carried.append(IPv4Address(int(address) & 0xFFFFFFFF))
     return tuple(carried)
 

@@ -147,6 +147,9 @@ CLOSED = [
     "2001:0:4136:e378:8000:63bf:f5ff:fffe",
     "100::1",
     "5f00::1",
+    "::ffff:0:7f00:1",
+    "4000::1",
+    "fe00::1",
 ]  # fmt: skip
 NEVER = [
     "169.254.169.254",
@@ -163,6 +166,7 @@ NEVER = [
     "64:ff9b::a9fe:a9fe",
     "2002:a9fe:a9fe::",
     "::169.254.169.254",
+    "::ffff:0:169.254.169.254",
     "0.0.0.0",
     "0.0.0.1",
     "::",
@@ -232,6 +236,7 @@ def test_public_addresses_are_open_in_the_resolvers_order_and_only_a_few() -> No
         ("::ffff:10.1.2.3", "10.0.0.0/8"),
         ("::1", "::1/128"),
         ("192.0.2.1", "0.0.0.0/0"),
+        ("4000::1", "4000::/16"),
     ],
 )
 def test_allowed_networks_are_open_and_no_others(host: str, network: str) -> None:
