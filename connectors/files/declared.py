@@ -54,14 +54,18 @@ def _cast(texts: pa.Array, stored: pa.DataType) -> pa.Array:
 
 
 def _read_integer(texts: pa.Array, stored: pa.DataType) -> pa.Array:
-    plain = pc.replace_substring_regex(texts, r"^\+?(-?)0*([0-9]+)(?:\.0*)?$", r"\1\2")
+    plain = pc.replace_substring_regex(texts, r"^(?:\+|(-)|)0*([0-9]+)(?:\.0*)?$", r"\1\2")
     if pc.any(pc.match_substring_regex(plain, "[^0-9-]")).as_py():
         raise pa.ArrowInvalid("not a whole number")
     return pc.cast(plain, stored)
 
 
 def _read_float(texts: pa.Array, stored: pa.DataType) -> pa.Array:
-    return pc.cast(pc.replace_substring_regex(texts, r"^\+", ""), stored)
+    values = pc.cast(pc.replace_substring_regex(texts, r"^\+([^-])", r"\1"), stored)
+    is_number = pc.match_substring_regex(texts, "[0-9]")
+    if pc.any(pc.and_(pc.is_inf(values), is_number)).as_py():  # `1e400`, which only looks endless
+        raise pa.ArrowInvalid("too large")
+    return values
 
 
 def _read_decimal(texts: pa.Array, stored: pa.DataType) -> pa.Array:
@@ -109,6 +113,13 @@ def _matching(shape: str) -> _Read:
     return read
 
 
+_read_any_uuid = _matching(_UUID)
+
+
+def _read_uuid(texts: pa.Array, stored: pa.DataType) -> pa.Array:
+    return pc.ascii_lower(_read_any_uuid(texts, stored))
+
+
 def _read_json(texts: pa.Array, stored: pa.DataType) -> pa.Array:
     return pa.array([each if _is_json(each) else None for each in texts.to_pylist()], stored)
 
@@ -134,6 +145,6 @@ _READS: Mapping[ColumnType, tuple[pa.DataType, _Read]] = {
     ColumnType.TIMESTAMP: (pa.timestamp("us"), _cast),
     ColumnType.TIMESTAMP_TZ: (pa.timestamp("us", "UTC"), _cast),
     ColumnType.DURATION: (pa.string(), _matching(_DURATION)),
-    ColumnType.UUID: (pa.string(), _matching(_UUID)),
+    ColumnType.UUID: (pa.string(), _read_uuid),
     ColumnType.JSON: (pa.string(), _read_json),
 }

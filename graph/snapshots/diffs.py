@@ -97,7 +97,7 @@ class SchemaDiffRow(NamedTuple):
 
 @strawberry.type(description="How many rows differ.")
 class DiffCounts:
-    """Shown from `storage.snapshots.diff.Difference` as it is."""
+    """Shown from `storage.snapshots.changes.Difference` as it is."""
 
     added: BigInt = strawberry.field(description="Rows that are new.")
     removed: BigInt = strawberry.field(description="Rows that are gone.")

@@ -52,14 +52,16 @@ class Column:
     name: str = strawberry.field(description="Its name, exactly as the source has it.")
     type: ColumnType = strawberry.field(description="Its type as Headwater stores it.")
     native_type: str | None = strawberry.field(
-        description="Its type as the source calls it, such as `varchar(40)`; null for files without types."
+        description="Its type as the source calls it, such as `varchar(40)`; of a CSV file how its values are written, "
+        "such as `YYYY-MM-DD`; null for workbooks and documents."
     )
     nullable: bool = strawberry.field(description="Whether it may hold nulls.")
     primary_key: bool = strawberry.field(
         description="Whether it is part of the table's primary key."
     )
     inference: str | None = strawberry.field(
-        description="Why a file's column has its type, such as `text: 214 values start with 0, first at line 17`."
+        description="Why it has its type, where that was found out from its values, such as "
+        "`text: 214 values start with 0, first '00123' in line 17`."
     )
 
 

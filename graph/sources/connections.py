@@ -52,14 +52,16 @@ class FileConnection:
         "before. An uploaded file has its name already.",
     )
     delimiter: strawberry.Maybe[str | None] = strawberry.field(
-        description="What separates the fields of a CSV file; found out when left out. In `updateDataSource` these "
-        "three stay as they were when left out, and null drops them."
+        description="What separates the fields of a CSV or TSV file; found out when left out. In `updateDataSource` "
+        "these three stay as they were when left out, and null drops them."
     )
     encoding: strawberry.Maybe[str | None] = strawberry.field(
-        description="The text encoding of a CSV file; UTF-8 when left out."
+        description="The text encoding of a CSV, TSV, TXT or Markdown file; UTF-8 when left out. A byte order mark "
+        "goes before either."
     )
     column_types: strawberry.Maybe[JSON | None] = strawberry.field(
-        description="Types of columns of a CSV file by their names, such as `{code: TEXT}`; the others are found out."
+        description="Types of columns of a CSV, TSV, JSON, NDJSON, XLSX or XLS file by their names, such as "
+        "`{code: TEXT}`; the others are found out. A row with a value that is not of its type is set aside."
     )
 
 

@@ -65,7 +65,8 @@ _CURRENT = "current_snapshot_id"
 
 @node
 @strawberry.type(
-    description="A file or database that a project reads. Its data is a chain of immutable snapshots, one a sync."
+    description="A file, database or web API that a project reads. Its data is a chain of immutable snapshots, one a "
+    "sync."
 )
 class DataSource(Node):
     """Rows of `models.DataSource`."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import math
 from contextlib import closing
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -264,6 +266,8 @@ def test_tsv_is_parted_by_tabs_whatever_else_it_holds(tmp_path: Path) -> None:
         ),
         ("decimal", ["9" * 38, "-" + "9" * 38], [Decimal("9" * 38), Decimal("-" + "9" * 38)]),
         ("float", ["3", "1e3", "+0.5"], [3.0, 1000.0, 0.5]),
+        ("float", ["-inf", "Infinity"], [-math.inf, math.inf]),
+        ("uuid", [str(UUID(int=2**127)).upper()], [str(UUID(int=2**127))]),
         ("boolean", ["Yes", "no", "1", "F"], [True, False, True, False]),
         ("date", ["2020-01-02"], [date(2020, 1, 2)]),
         ("time", ["10:30"], [time(10, 30)]),
@@ -285,7 +289,7 @@ def test_a_declared_type_takes_values_however_they_are_written(
 
 @pytest.mark.parametrize(
     ("kind", "text"),
-    [("integer", "1.5"), ("integer", "0x10"), ("integer", "9" * 20), ("decimal", "x"), ("decimal", "9" * 39), ("decimal", "1e999999999"), ("decimal", "nan"), ("boolean", "2"), ("date", "1.2.2020")],
+    [("integer", "1.5"), ("integer", "0x10"), ("integer", "9" * 20), ("integer", "+-5"), ("float", "+-5"), ("float", "1e400"), ("decimal", "x"), ("decimal", "9" * 39), ("decimal", "1e999999999"), ("decimal", "nan"), ("boolean", "2"), ("date", "1.2.2020")],
 )  # fmt: skip
 def test_a_row_with_a_value_that_is_not_of_its_declared_type_is_a_reject(
     tmp_path: Path, kind: str, text: str
