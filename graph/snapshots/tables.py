@@ -30,9 +30,9 @@ TABLE_ROWS = 50
 
 expose(
     RowOp,
-    "How a row's value compares with the given one. Null matches IS_NULL alone, as in SQL.",
+    "How a row's value compares with the given one. A null equals no value: it matches IS_NULL and NE alone.",
     EQ="Equal.",
-    NE="Not equal; nulls are left out.",
+    NE="Not equal, nulls among them; NOT_NULL beside it leaves them out.",
     LT="Less, or earlier.",
     LE="Less or equal.",
     GT="Greater, or later.",

@@ -96,6 +96,14 @@ async def test_rows_are_filtered_sorted_and_narrowed(
     assert shown["totalCount"] == 2
 
 
+async def test_a_null_equals_no_value(platform: Platform, source: DataSource) -> None:
+    unequal = [{"column": "name", "op": "NE", "value": "a"}]
+    named = [*unequal, {"column": "name", "op": "NOT_NULL"}]
+
+    assert (await page(platform, source, where=unequal))["rows"] == ROWS[1:]
+    assert (await page(platform, source, where=named))["rows"] == ROWS[1:3]
+
+
 async def test_pages_of_rows_follow_each_other(platform: Platform, source: DataSource) -> None:
     first = await page(platform, source, first=3)
     second = await page(platform, source, first=3, after=first["pageInfo"]["endCursor"])
