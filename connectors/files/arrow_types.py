@@ -1,7 +1,8 @@
 """Arrow types of any file into those that are stored, without changing a value.
 
 What is kept in microseconds may come in nanoseconds, and decimals with more than 38 digits: a column is stored in its
-natural type as long as every value fits, and as text from the first that does not.
+natural type as long as every value fits, and as text from the first that does not. Those that fit have the text then
+that they were shown with before.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 
 from base.errors import Unsupported
 from base.tables import ColumnType
+from connectors import moments
 from connectors.errors import FileInvalid
 from connectors.files import durations
 
@@ -198,7 +200,12 @@ def _texts(values: pa.Array) -> pa.Array:
         return _each(counts, lambda count: durations.text(count, unit))
     if pa.types.is_decimal(found):
         return _each(values.to_pylist(), lambda number: f"{number:f}")
-    return values.cast(pa.string())
+    if pa.types.is_timestamp(found):
+        in_utc = values.cast(pa.int64()).cast(pa.timestamp(found.unit))
+        texts = moments.naive(in_utc.cast(pa.string()))
+        return pc.binary_join_element_wise(texts, "Z", "") if found.tz else texts
+    texts = values.cast(pa.string())
+    return moments.clock(texts) if pa.types.is_time(found) else texts
 
 
 def _each(values: Sequence[Any], words: Callable[[Any], str]) -> pa.Array:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from base.errors import Unsupported
+from connectors import moments
 from connectors.files.arrow_types import Inexact, Path, TextPaths
 
 _NANOS = 1_000  # of a microsecond
@@ -63,7 +64,7 @@ class Int96:
 
 
 def exact(nanos: pa.Array, micros: pa.Array, path: Path, as_text: TextPaths) -> pa.Array:
-    """The values in nanoseconds where they fit, else in microseconds, or as text with nine decimals.
+    """The values in nanoseconds where they fit, else in microseconds, or as text with up to nine decimals.
 
     Raises Inexact where only text holds them, and Unsupported for such values inside nested ones.
     """
@@ -87,4 +88,4 @@ def exact(nanos: pa.Array, micros: pa.Array, path: Path, as_text: TextPaths) -> 
     wrapped, whole = (each.view(np.uint64) for each in counts)
     digits = (wrapped - whole * np.uint64(_NANOS)).astype(np.int64)  # in the numbers modulo 2**64
     decimals = pc.utf8_lpad(pa.array(digits).cast(pa.string()), 3, "0")
-    return pc.binary_join_element_wise(micros.cast(pa.string()), decimals, "")
+    return moments.naive(pc.binary_join_element_wise(micros.cast(pa.string()), decimals, ""))

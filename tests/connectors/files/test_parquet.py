@@ -52,7 +52,7 @@ def save(path: Path, values: pa.Array | list[Any], **options: Any) -> Path:
         (pa.array([PLAIN], pa.timestamp("ms")), ColumnType.TIMESTAMP, pa.timestamp("us"), [PLAIN]),
         (pa.array([PLAIN], pa.timestamp("ns")), ColumnType.TIMESTAMP, pa.timestamp("us"), [PLAIN]),
         (pa.array([MOMENT], pa.timestamp("us", "Europe/Berlin")), ColumnType.TIMESTAMP_TZ, pa.timestamp("us", "UTC"), [MOMENT]),
-        (pa.array([1], pa.timestamp("ns", "UTC")), ColumnType.TEXT, pa.string(), ["1970-01-01 00:00:00.000000001Z"]),
+        (pa.array([1], pa.timestamp("ns", "UTC")), ColumnType.TEXT, pa.string(), ["1970-01-01T00:00:00.000000001Z"]),
         (pa.array([2**62], pa.timestamp("ms")), ColumnType.TEXT, pa.string(), ["<value out of range: 4611686018427387904>"]),
         (pa.array([90_061_500, -1], pa.duration("ms")), ColumnType.DURATION, pa.string(), ["PT25H1M1.5S", "PT-0.001S"]),
         (pa.nulls(2), ColumnType.TEXT, pa.string(), [None, None]),
@@ -64,7 +64,7 @@ def save(path: Path, values: pa.Array | list[Any], **options: Any) -> Path:
          pa.list_(pa.struct([("key", pa.string()), ("value", pa.int64())])), [[{"key": "k", "value": 1}], None]),
         (pa.array([{"x": PLAIN}, None], pa.struct([("x", pa.timestamp("ms"))])), ColumnType.STRUCT,
          pa.struct([("x", pa.timestamp("us"))]), [{"x": PLAIN}, None]),
-        (pa.array([[1], [None]], pa.list_(pa.timestamp("ns"))), ColumnType.LIST, pa.list_(pa.string()), [["1970-01-01 00:00:00.000000001"], [None]]),
+        (pa.array([[1], [None]], pa.list_(pa.timestamp("ns"))), ColumnType.LIST, pa.list_(pa.string()), [["1970-01-01T00:00:00.000000001"], [None]]),
     ],
     ids=lambda value: str(value) if isinstance(value, pa.DataType) else None,
 )  # fmt: skip
@@ -154,9 +154,9 @@ def test_timestamps_of_96_bits_with_nanoseconds_are_exact_text(tmp_path: Path) -
     table = read(path)
 
     assert [row[0] for row in table.rows] == [
-        "2020-01-02 03:04:05.678000000",
-        "9999-12-31 23:59:59.999999007",
-        "0001-01-01 00:00:00.000000000",
+        "2020-01-02T03:04:05.678",
+        "9999-12-31T23:59:59.999999007",
+        "0001-01-01T00:00:00",
     ]
     assert table.again == 1
 
@@ -168,9 +168,26 @@ def test_all_columns_that_do_not_fit_are_found_at_once(tmp_path: Path) -> None:
     table = read(tmp_path / "t.parquet")
 
     assert (set(table.types), table.again) == ({ColumnType.TEXT}, 1)
-    assert table.rows[-1][19] == "1970-01-01 00:00:00.000000001"
+    assert table.rows[-1][19] == "1970-01-01T00:00:00.000000001"
     expected = "text: a value of timestamp[ns] does not fit the types that are stored"
     assert table.column("c19").inference == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "fitting", "late"),
+    [
+        (pa.timestamp("ns"), "2020-07-01T12:00:00.5", "2020-07-01T12:00:00.500000001"),
+        (pa.timestamp("ns", "Europe/Berlin"), "2020-07-01T12:00:00.5Z", "2020-07-01T12:00:00.500000001Z"),
+        (pa.time64("ns"), "12:00:00.5", "12:00:00.500000001"),
+    ],
+)  # fmt: skip
+def test_moments_that_fit_keep_the_text_that_they_were_shown_with(
+    tmp_path: Path, kind: pa.DataType, fitting: str, late: str
+) -> None:
+    half_past = 1_593_604_800_500_000_000 % (24 * 3600 * 10**9 if pa.types.is_time(kind) else 2**63)
+    path = save(tmp_path / "t.parquet", pa.array([half_past, half_past + 1]).cast(kind))
+
+    assert [row[0] for row in read(path).rows] == [fitting, late]
 
 
 def test_a_read_goes_on_behind_a_row_group(tmp_path: Path) -> None:
