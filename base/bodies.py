@@ -74,7 +74,11 @@ def refuse_declared(headers: Headers, bytes_max: int) -> None:
 
 
 def _too_large(bytes_max: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The body is larger than the limit of {bytes_max:,} bytes.")
+    return PayloadTooLarge(
+        f"The body is larger than the limit of {bytes_max:,} bytes.",
+        hint="Send less at once, a large file in parts (createUpload); or raise HEADWATER_BODY_BYTES_MAX, of files"
+        " HEADWATER_UPLOAD_BYTES_MAX.",
+    )
 
 
 def _too_slow(seconds_max: float) -> TimedOut:

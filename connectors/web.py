@@ -48,13 +48,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class WebLimits:
-    """Bounds of one request with its redirects and further tries. `body_bytes_max` counts decoded bytes."""
+    """Bounds of one request with its redirects and further tries. `body_bytes_max` counts decoded bytes.
+
+    `larger_hint` says what to do about an answer with more.
+    """
 
     body_bytes_max: int
     total_seconds: float = 300
     connect_seconds: float = 10
     idle_seconds: float = 60  # without a byte
     wait_seconds_max: float = 60  # however long a server asks to wait
+    larger_hint: str = "Ask for less of it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +105,13 @@ class Answer:
         most = self._web.limits.body_bytes_max
         length = self.headers.get("content-length", "")
         if length.isdecimal() and int(length) > most:  # of the encoded body, which is smaller
-            raise _too_large(self.url, most)
+            raise _too_large(self.url, most, self._web.limits.larger_hint)
         size = 0
         with self._web.failures(self.url):
             for piece in _decode(self._response.iter_raw(), self.headers, self.url):
                 size += len(piece)
                 if size > most:
-                    raise _too_large(self.url, most)
+                    raise _too_large(self.url, most, self._web.limits.larger_hint)
                 self._web.clock.check()
                 yield piece
         self._web.clock.check()  # what was broken off may look like the end
@@ -404,8 +408,10 @@ def _unconnected(url: httpx.URL, error: httpx.ConnectError) -> Exception:
     return _Again(told, is_connect=True)
 
 
-def _too_large(url: httpx.URL, most: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"{shown(url)} answered with more than {most:,} bytes, the limit.")
+def _too_large(url: httpx.URL, most: int, hint: str) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"{shown(url)} answered with more than {most:,} bytes, the limit.", hint=hint
+    )
 
 
 def _decode(raw: Iterator[bytes], headers: httpx.Headers, url: httpx.URL) -> Iterator[bytes]:

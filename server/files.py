@@ -35,7 +35,7 @@ from storage.attachments import disposition
 from storage.local import PARTS_PATH, LocalStore
 from storage.signing import LinkExpired, LinkInvalid, Signer
 from storage.snapshots.formats import ExportFormat
-from storage.store import ObjectInfo, Place
+from storage.store import ObjectInfo, Place, file_too_large, part_too_large
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class _Links:
             bytes_max = int(self._verify(request, "PUT")["bytes_max"])
             declared = request.headers.get("content-length", "")
             if declared.isdecimal() and int(declared) > bytes_max:
-                raise PayloadTooLarge(f"The file is larger than {bytes_max} bytes.")
+                raise file_too_large(bytes_max)
             info = await self._platform.store.put(
                 request.path_params["key"], _body(request), bytes_max=bytes_max
             )
@@ -122,7 +122,7 @@ class _Links:
             place = Place(request.path_params["number"], int(fields["offset"]), int(fields["size"]))
             declared = request.headers.get("content-length", "")
             if declared.isdecimal() and int(declared) > place.size_bytes:
-                raise PayloadTooLarge(f"The part is larger than {place.size_bytes} bytes.")
+                raise part_too_large(place)
             part = await store.put_part(request.path_params["upload"], place, _body(request))
         except PlatformError as error:
             return _refused(error)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from tortoise.exceptions import IntegrityError
 
-from base.errors import Conflict, InvalidInput, NotFound, PayloadTooLarge, PlatformError
+from base.errors import Conflict, InvalidInput, NotFound, PlatformError
 from base.ids import public_id
 from models import PartUpload, Project, Upload
 from models.database import transaction
@@ -22,7 +22,7 @@ from services.access import Viewer, find
 from services.idempotency import Result, once
 from services.platform import Platform
 from services.uploads import Uploaded, refuse_unreadable, shown_name
-from storage.store import PartInfo, Place
+from storage.store import PartInfo, Place, file_too_large
 
 LIFE_SECONDS = 24 * 3600  # of an upload
 LINK_SECONDS = (
@@ -298,7 +298,7 @@ def _parts_given(row: PartUpload, etags: Sequence[tuple[int, str]]) -> list[Part
 def _check_size(platform: Platform, size_bytes: int) -> None:
     most = platform.settings.upload_bytes_max
     if size_bytes > most:
-        raise PayloadTooLarge(f"The file is larger than {most} bytes.", field="input.sizeBytes")
+        raise file_too_large(most, "input.sizeBytes")
     if size_bytes < 1:
         raise InvalidInput("An upload has at least one byte.", field="input.sizeBytes")
 

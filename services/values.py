@@ -67,7 +67,9 @@ def document(value: Any, field: str) -> Any:
         ) from error
     if size > DOCUMENT_BYTES_MAX:
         raise PayloadTooLarge(
-            f"`{field}` has {size:,} bytes; the limit is {DOCUMENT_BYTES_MAX:,}.", field=field
+            f"`{field}` has {size:,} bytes; the limit is {DOCUMENT_BYTES_MAX:,}.",
+            hint="Keep what is large in a file of a data source, and here what names it.",
+            field=field,
         )
     return value
 

@@ -12,13 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from base.errors import Conflict, NotFound, PayloadTooLarge, StorageFull
+from base.errors import Conflict, NotFound, StorageFull
 from storage import errors, scratch
 from storage.keys import KEY_FORM, check_key
 from storage.opened import opened
 from storage.parts import LocalParts, hash_of
 from storage.signing import Signer
-from storage.store import ObjectInfo, PartInfo, Place
+from storage.store import ObjectInfo, PartInfo, Place, file_too_large
 
 BUFFER_BYTES = 1024**2  # 2.4 times faster than 64 KB chunks through a thread
 PARTS_PATH = "/parts"
@@ -289,7 +289,7 @@ async def _spool(
         async for chunk in chunks:
             size += len(chunk)
             if size > bytes_max:
-                raise PayloadTooLarge(f"The file is larger than {bytes_max} bytes.")
+                raise file_too_large(bytes_max)
             buffer += chunk
             if len(buffer) >= BUFFER_BYTES:
                 full, buffer = buffer, bytearray()

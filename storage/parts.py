@@ -20,9 +20,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from base.errors import Conflict, InvalidInput, PayloadTooLarge
+from base.errors import Conflict, InvalidInput
 from storage import errors
-from storage.store import PartInfo, Place
+from storage.store import PartInfo, Place, part_too_large
 
 BUFFER_BYTES = 1024**2
 PARTS_SECONDS_MAX = 48 * 3600  # after which a folder that nobody asked for again is swept
@@ -158,7 +158,7 @@ async def _write(file: int, place: Place, chunks: AsyncIterator[bytes]) -> str:
     async for chunk in chunks:
         size += len(chunk)
         if size > place.size_bytes:
-            raise PayloadTooLarge(f"The part is larger than {place.size_bytes} bytes.")
+            raise part_too_large(place)
         buffer += chunk
         if len(buffer) >= BUFFER_BYTES:
             full, buffer = buffer, bytearray()

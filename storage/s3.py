@@ -26,14 +26,7 @@ from obstore.exceptions import (
 )
 from obstore.store import S3Store as Bucket
 
-from base.errors import (
-    Conflict,
-    Internal,
-    InvalidInput,
-    NotFound,
-    PayloadTooLarge,
-    PlatformError,
-)
+from base.errors import Conflict, Internal, InvalidInput, NotFound, PlatformError
 from storage import attachments, errors, scratch
 from storage.cache import Cache
 from storage.errors import StoreUnavailable
@@ -42,7 +35,7 @@ from storage.location import Location
 from storage.multipart import Multipart
 from storage.parts import PARTS_SECONDS_MAX, check
 from storage.sigv4 import Credentials, QuerySigner
-from storage.store import ObjectInfo, PartInfo, Place
+from storage.store import ObjectInfo, PartInfo, Place, file_too_large
 
 if TYPE_CHECKING:
     from obstore.store import S3Config
@@ -416,7 +409,7 @@ async def _within(chunks: AsyncIterator[bytes], bytes_max: int) -> AsyncIterator
     async for chunk in chunks:
         size += len(chunk)
         if size > bytes_max:
-            raise PayloadTooLarge(f"The file is larger than {bytes_max} bytes.")
+            raise file_too_large(bytes_max)
         yield chunk
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from base.errors import PayloadTooLarge
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
@@ -33,6 +35,23 @@ class Place:
     number: int
     offset: int
     size_bytes: int
+
+
+def file_too_large(bytes_max: int, field: str | None = None) -> PayloadTooLarge:
+    """The error for a file over the limit."""
+    return PayloadTooLarge(
+        f"The file is larger than {bytes_max:,} bytes, the limit.",
+        hint="Split or compress it, or raise HEADWATER_UPLOAD_BYTES_MAX.",
+        field=field,
+    )
+
+
+def part_too_large(place: Place) -> PayloadTooLarge:
+    """The error for more bytes than a part has."""
+    return PayloadTooLarge(
+        f"The part is larger than {place.size_bytes:,} bytes, its size.",
+        hint="Send each part with exactly the bytes of its `sizeBytes`; the parts follow each other.",
+    )
 
 
 class ObjectStore(Protocol):

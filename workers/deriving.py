@@ -131,7 +131,8 @@ class Result:
                 if size_bytes > self.order.bytes_max:
                     limit = size(self.order.bytes_max)
                     raise PayloadTooLarge(
-                        f"The script's result is larger than the limit of {limit}."
+                        f"The script's result is larger than the limit of {limit}.",
+                        hint="Give fewer rows or columns, or raise HEADWATER_SCRIPT_OUTPUT_BYTES_MAX.",
                     )
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -196,7 +197,8 @@ class Result:
                     at = rows + 1 + pc.index(sizes, largest).as_py()
                     raise PayloadTooLarge(
                         f"The value in row {at:,} of the column {self._names[place]!r} of the script's result is larger"
-                        f" than the limit of {size(self.order.cell_bytes_max)}."
+                        f" than the limit of {size(self.order.cell_bytes_max)}.",
+                        hint="Make the value shorter, or raise HEADWATER_CELL_BYTES_MAX.",
                     )
             if place in self._texts:
                 self._texts[place].look(values)

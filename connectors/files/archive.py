@@ -282,9 +282,12 @@ def _check_directory(archive: zipfile.ZipFile, kind: str) -> None:
     parts = archive.infolist()
     names = {part.filename for part in parts}
     folder = MAIN_PARTS[kind].partition("/")[0] + "/"
+    hint = (
+        "Export its sheets as CSV." if kind == "XLSX" else "Split it, or save it without pictures."
+    )
     if len(parts) > PARTS_MAX:
         raise PayloadTooLarge(
-            f"The {kind} file has {len(parts):,} parts; the limit is {PARTS_MAX:,}."
+            f"The {kind} file has {len(parts):,} parts; the limit is {PARTS_MAX:,}.", hint=hint
         )
     if len(names) < len(parts):
         raise FileInvalid(f"The {kind} file is damaged: two of its parts have one name.")
@@ -294,9 +297,6 @@ def _check_directory(archive: zipfile.ZipFile, kind: str) -> None:
         raise misnamed(kind, _other(names, kind))
     unpacked = sum(part.file_size for part in parts)
     packed = sum(part.compress_size for part in parts)
-    hint = (
-        "Export its sheets as CSV." if kind == "XLSX" else "Split it, or save it without pictures."
-    )
     if unpacked > UNPACKED_BYTES_MAX:
         raise PayloadTooLarge(
             f"The {kind} file unpacks to {unpacked:,} bytes; the limit is {UNPACKED_BYTES_MAX:,}.",

@@ -25,5 +25,6 @@ def sliced(batch: pa.RecordBatch, limits: ReadLimits) -> Iterator[pa.RecordBatch
 def too_large(where: str, limit_bytes: int) -> CellTooLarge:
     """The error for one value over the limit."""
     return CellTooLarge(
-        f"The value {where} is larger than the limit of {limit_bytes / 1024**2:g} MiB."
+        f"The value {where} is larger than the limit of {limit_bytes / 1024**2:g} MiB.",
+        hint="Make the value shorter, or raise HEADWATER_CELL_BYTES_MAX.",
     )

@@ -22,6 +22,7 @@ ROW_CELLS_MAX = 4  # how many cells of the largest size a row may hold
 _QUOTE, _LF, _CR = b'"\n\r'
 _TAIL_BYTES = 64 * 1024  # the last row mostly ends in it
 _SHOWN_CHARS = 60
+_MORE = "If it is right as it is, raise HEADWATER_CELL_BYTES_MAX."
 _VECTOR_BYTES_MAX = (
     8 * 1024**2
 )  # where every byte is a quote, their positions take eight times as much
@@ -173,11 +174,14 @@ class Scanner:
             is_quoted = buffer[at] == _QUOTE
             raise CellTooLarge(
                 f"The value that starts in line {line} is larger than the limit of {limit}.",
-                hint="Its quote may never be closed." if is_quoted else "Is this a text file?",
+                hint=f"{'Its quote may never be closed.' if is_quoted else 'Is this a text file?'} {_MORE}",
             )
         if len(buffer) > ROW_CELLS_MAX * self._cell_bytes_max:
             whole = _mebibytes(ROW_CELLS_MAX * self._cell_bytes_max)
-            raise CellTooLarge(f"The row that starts in line {self._line} is larger than {whole}.")
+            raise CellTooLarge(
+                f"The row that starts in line {self._line} is larger than the limit of {whole}.",
+                hint=f"{_MORE} A row may have {ROW_CELLS_MAX} times as much.",
+            )
 
     def _not_text(self, before: bytes) -> FileInvalid:
         return FileInvalid(

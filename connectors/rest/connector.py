@@ -58,6 +58,7 @@ class RestConnector:
                 PAGE_BYTES_MAX,
                 total_seconds=self._limits.answer_seconds,
                 connect_seconds=self._limits.connect_seconds,
+                larger_hint="Ask for smaller pages with the pagination's size, or for less with params.",
             ),
         )
         self._learnt: dict[str, Known] = {}  # of resources that were read to their end

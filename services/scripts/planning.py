@@ -253,5 +253,7 @@ def _no_script(key: str, index: int) -> NotFound:
 
 def _too_large() -> PayloadTooLarge:
     return PayloadTooLarge(
-        f"The scripts of one job have up to {BODIES_BYTES_MAX:,} bytes together.", field=STEPS_FIELD
+        f"The scripts of one job have up to {BODIES_BYTES_MAX:,} bytes together.",
+        hint="Make several jobs of it, or shorter scripts.",
+        field=STEPS_FIELD,
     )

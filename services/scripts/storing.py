@@ -90,7 +90,11 @@ async def _text(body: str | None, chunks: AsyncIterator[bytes] | None) -> tuple[
 
 
 def _too_large(field: str) -> PayloadTooLarge:
-    return PayloadTooLarge(f"A script takes up to {BODY_BYTES_MAX:,} bytes.", field=field)
+    return PayloadTooLarge(
+        f"A script takes up to {BODY_BYTES_MAX:,} bytes.",
+        hint="Make several scripts of it, each a step, or bring its data as a data source.",
+        field=field,
+    )
 
 
 async def _hold(source_pk: int, field: str) -> None:

@@ -41,6 +41,7 @@ FETCHED = ("object_key", "sha256", "etag", "last_modified")  # settings that a f
 _PLACE = ("url", NAMED)
 _PENDING = "pending"  # an object key, while there is none
 _TAG_CHARS_MAX = 1_000
+_LARGER = "Offer the file in several, or raise HEADWATER_UPLOAD_BYTES_MAX."
 _PAGES = frozenset({"text/html", "application/xhtml+xml"})
 _PLAIN = frozenset({"text", "markdown"})  # kinds that may hold markup
 _EXTENSIONS = {
@@ -163,7 +164,9 @@ async def fetch(
     from connectors.web import Web, WebLimits  # noqa: PLC0415 - loads the HTTP client where it is used
 
     most = min(platform.settings.upload_bytes_max, bytes_max or platform.settings.upload_bytes_max)
-    web = await asyncio.to_thread(Web, platform.guard, WebLimits(most, total_seconds=seconds))
+    web = await asyncio.to_thread(
+        Web, platform.guard, WebLimits(most, total_seconds=seconds, larger_hint=_LARGER)
+    )
     headers, private = _conditions(known or {}), _private(url)
     try:
         answer = await _step(web, lambda: web.open(url, headers=headers, private=private))

@@ -60,5 +60,19 @@ def test_nothing_is_owed() -> None:
     assert marked == []
 
 
+def test_whoever_meets_a_limit_is_told_what_to_do() -> None:
+    silent = [
+        f"{path}:{node.lineno}"
+        for path, text in modules(*ROOMS)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in {"PayloadTooLarge", "CellTooLarge"}
+        and all(each.arg != "hint" for each in node.keywords)
+    ]
+
+    assert silent == []
+
+
 def test_there_is_no_junk_drawer() -> None:
     assert [str(path) for path, _ in modules(*ROOMS) if path.name in JUNK_DRAWERS] == []

@@ -43,7 +43,10 @@ def examine(body: str) -> Examined:
     `BODY_BYTES_MAX` bytes. A text made to crash the parser may kill the process, so this belongs into a child.
     """
     if len(body.encode("utf-8", "surrogatepass")) > BODY_BYTES_MAX:
-        raise PayloadTooLarge(f"A script may have {BODY_BYTES_MAX // 1024**2} MB at most.")
+        raise PayloadTooLarge(
+            f"A script may have {BODY_BYTES_MAX // 1024**2} MB at most.",
+            hint="Make several scripts of it, each a step, or bring its data as a data source.",
+        )
     tree = _parse(body)
     functions = {each.name: each for each in tree.body if isinstance(each, _Function)}
     for name, contract in _ENTRIES.items():
