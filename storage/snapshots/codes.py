@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -42,26 +43,28 @@ class Code:
 
     def finite(self, block: Values, special: dict[str, int]) -> Values:
         """The block without NaN and infinities, which are counted in `special` by their cells."""
+        if not len(block) or not self._may_be_endless(block):
+            return block
         if block.dtype == np.float64:
-            keep = np.isfinite(block)
-            if keep.all():
-                return block
             names = {
                 "NaN": np.isnan(block),
                 "Infinity": block == np.inf,
                 "-Infinity": block == -np.inf,
             }
-        elif self.endless:
-            names = {name: block == value for value, name in self.endless.items()}
-            keep = ~np.any(list(names.values()), axis=0)
         else:
-            return block
-        if keep.all():
-            return block
+            names = {name: block == value for value, name in self.endless.items()}
         for name, found in names.items():
             if found.any():
                 special[name] = special.get(name, 0) + int(np.count_nonzero(found))
-        return block[keep]
+        kept: Values = block[~np.any(list(names.values()), axis=0)]
+        return kept
+
+    def _may_be_endless(self, block: Values) -> bool:
+        """By its ends, which takes no memory; NaN is both ends of a block that holds one."""
+        low, high = block.min().item(), block.max().item()
+        if block.dtype == np.float64:
+            return not (math.isfinite(low) and math.isfinite(high))
+        return any(low <= value <= high for value in self.endless)
 
     def cells(self, cursor: Cursor, values: Sequence[Any]) -> list[Any]:
         """How rows show these values."""

@@ -15,7 +15,9 @@ import numpy.typing as npt
 Values = npt.NDArray[Any]  # of int64, uint64 or float64
 Counts = npt.NDArray[np.int64]
 _FILE_BITS = 6
-_SLICE = 256 * 1024  # values that are worked on at once, where a copy of a block is made
+_SLICE = (
+    64 * 1024
+)  # values that are worked on at once, where a copy of a block is made: they stay in a core's cache
 _SAMPLES = 10_000  # a block: what the median of several blocks is taken from
 _COUNTED_SHARE = 8  # of a block's values: whole numbers in a narrower range are counted, not sorted
 
@@ -180,7 +182,7 @@ class Middle:
 
 def sort(block: Values) -> None:
     """Sort in place, without NaN. What is in order already, or lies close together, takes a tenth of the time."""
-    if len(block) < 2 or bool(np.all(block[1:] >= block[:-1])):  # noqa: PLR2004 - one value is in order
+    if _is_sorted(block):
         return
     if block.dtype != np.float64:
         low, high = block.min().item(), block.max().item()
@@ -188,6 +190,15 @@ def sort(block: Values) -> None:
             _count(block, low, high)
             return
     block.sort()
+
+
+def _is_sorted(block: Values) -> bool:
+    """Whether each value is at least that before it; where it is not so, the first few mostly tell."""
+    for start in range(1, len(block), _SLICE):
+        end = min(start + _SLICE, len(block))
+        if not np.all(block[start:end] >= block[start - 1 : end - 1]):
+            return False
+    return True
 
 
 def _count(block: Values, low: int, high: int) -> None:
@@ -221,21 +232,33 @@ def _firsts(block: Values) -> npt.NDArray[np.bool_]:
 
 def _top(block: Values, wanted: int) -> tuple[int, list[tuple[Any, int]]]:
     """How many different values a sorted block has, and the most frequent ones, with little memory beside it."""
-    is_first = _firsts(block)
-    is_last = np.append(is_first[1:], np.True_)
-    starts = np.flatnonzero(is_first & ~is_last)
-    counts = np.flatnonzero(is_last & ~is_first) - starts + 1
-    best = _largest(block[starts], counts, wanted)
+    distinct, singles = 0, list[int]()
+    starts, ends = [], []  # of those that occur several times
+    for at in range(0, len(block), _SLICE):
+        is_border = _borders(block, at)
+        is_first, is_last = is_border[:-1], is_border[1:]
+        distinct += int(np.count_nonzero(is_first))
+        starts.append(np.flatnonzero(is_first > is_last) + at)
+        ends.append(np.flatnonzero(is_first < is_last) + at)
+        if len(singles) < wanted:
+            found = np.flatnonzero(is_first & is_last)[: wanted - len(singles)] + at
+            singles += found.tolist()
+    several = np.concatenate(starts)
+    best = _largest(block[several], np.concatenate(ends) - several + 1, wanted)
     best.sort(key=lambda each: (-each[1], each[0]))
-    is_single = is_first & is_last
-    at = 0
-    while len(best) < wanted and at < len(block):
-        at += int(np.argmax(is_single[at:]))
-        if not is_single[at]:
-            break
-        best.append((block[at].item(), 1))
-        at += 1
-    return int(np.count_nonzero(is_first)), best
+    best += [(block[at].item(), 1) for at in singles[: wanted - len(best)]]
+    return distinct, best
+
+
+def _borders(block: Values, at: int) -> npt.NDArray[np.bool_]:
+    """Before which values of a slice of a sorted block, and behind its last, another one begins."""
+    end = min(at + _SLICE, len(block))
+    is_border = np.ones(end - at + 1, np.bool_)
+    first, last = max(at, 1), min(end + 1, len(block))
+    np.not_equal(
+        block[first:last], block[first - 1 : last - 1], out=is_border[first - at : last - at]
+    )
+    return is_border
 
 
 def _runs(block: Values) -> tuple[Values, Counts]:

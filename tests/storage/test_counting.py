@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.snapshots.counting import Moments, Runs, sort
+from storage.snapshots.counting import _SLICE, Moments, Runs, sort
 
 
 @given(
@@ -74,3 +75,25 @@ def test_narrow_wide_and_ordered_blocks_are_sorted(
     for made in (block, expected.copy()):
         sort(made)
         assert made.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1, 2])
+@pytest.mark.parametrize("width", [3, 1000, _SLICE, 10 * _SLICE])
+def test_a_block_of_several_slices_is_counted_as_one(tmp_path: Path, width: int, more: int) -> None:
+    block = np.sort(np.random.default_rng(width).integers(0, width, 2 * _SLICE + more))
+    counted = Counter(block.tolist())
+    expected = sorted(counted.items(), key=lambda each: (-each[1], each[0]))
+    runs = Runs(tmp_path, 2 * len(block))
+    runs.add(block)
+
+    assert runs.top(10) == (len(counted), expected[:10])
+    assert runs.top(len(block)) == (len(counted), expected)
+
+
+@pytest.mark.parametrize("at", [-1, 0, 1])
+def test_two_values_in_the_wrong_order_between_slices_are_sorted(at: int) -> None:
+    block = np.arange(3 * _SLICE) * 1000
+    block[[_SLICE + at - 1, _SLICE + at]] = block[[_SLICE + at, _SLICE + at - 1]]
+    sort(block)
+
+    assert block.tolist() == list(range(0, 3000 * _SLICE, 1000))
