@@ -16,7 +16,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.connection import get_connection
 from tortoise.context import TortoiseContext, require_context
@@ -153,6 +152,8 @@ class _Executor(MigrationExecutor):
 @contextlib.asynccontextmanager
 async def _advisory_lock(url: str, report: Progress) -> AsyncIterator[None]:
     """Hold PostgreSQL's lock on a connection of its own; it goes with the connection, whatever becomes of us."""
+    import asyncpg  # noqa: PLC0415 - 2 MiB that SQLite does not need
+
     try:
         connection = await asyncpg.connect(url)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from base.settings import Settings
 from services.progress.datagrams import Datagrams
-from services.progress.notifications import Notifications
 from services.progress.transport import Transport
 
 FOLDER = "watchers"
@@ -21,4 +20,6 @@ def transport_of(settings: Settings) -> Transport:
         from services.progress.channels import Channel  # noqa: PLC0415 - 7 MiB of a client
 
         return Channel(settings.broker_url)
+    from services.progress.notifications import Notifications  # noqa: PLC0415 - 2 MiB of a client
+
     return Notifications(settings.effective_database_url)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = "duckdb", "numpy", "pandas", "pyarrow", "redis", "pika", "httpx"
+HEAVY = "duckdb", "numpy", "pandas", "pyarrow", "redis", "pika", "httpx", "asyncpg"
 
 
 @pytest.mark.parametrize("module", ["server.worker", "server.app"])
