@@ -14,7 +14,7 @@ import pytest
 
 from base import process
 from base.errors import Internal, InvalidInput
-from base.process import ChildDied, Isolation, LimitExceeded, Limits, TookTooLong, run
+from base.process import ChildDied, ForkServer, Isolation, LimitExceeded, Limits, TookTooLong, run
 from base.tables import Column, ColumnType, TableSchema
 from tests.base import process_work
 
@@ -40,6 +40,17 @@ async def test_our_own_data_classes_come_back_as_themselves() -> None:
     expected = TableSchema("t", (Column("c", ColumnType.DECIMAL),), details={"d": Decimal("1.50")})
 
     assert await run(process_work.table, limits=LIMITS) == expected
+
+
+async def test_a_fork_server_keeps_no_pages_of_libraries_that_only_loading_them_took() -> None:
+    server = ForkServer(("pyarrow",))
+    try:
+        kept = await run(process_work.kept_kilobytes, "libarrow.so", limits=LIMITS, server=server)
+    finally:
+        server.stop()
+
+    assert len(kept) > 1
+    assert sum(kept) < 2_000  # of 12,000; Arrow does something wherever its process forks
 
 
 async def test_a_platform_error_comes_back_as_itself() -> None:
