@@ -1,6 +1,6 @@
 """Signed links: objects at `/files/…`, parts of uploads at `/parts/…`, tables made while they are sent at `/exports/…`.
 
-Objects take GET, HEAD and PUT, parts PUT, exports GET and HEAD. The link is the permission, so these routes ask for no
+Objects and exports take GET and HEAD, parts PUT. The link is the permission, so these routes ask for no
 token. A link that belongs to a data source dies with it. What is served came from users: it is always an attachment of
 a type that browsers do not run.
 """
@@ -35,7 +35,7 @@ from storage.attachments import disposition
 from storage.local import PARTS_PATH, LocalStore
 from storage.signing import LinkExpired, LinkInvalid, Signer
 from storage.snapshots.formats import ExportFormat
-from storage.store import ObjectInfo, Place, file_too_large, part_too_large
+from storage.store import ObjectInfo, Place, part_too_large
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,6 @@ def routes(platform: Platform) -> list[Route]:
     links = _Links(platform)
     return [
         Route("/files/{key:path}", links.read, methods=["GET"]),
-        Route("/files/{key:path}", links.write, methods=["PUT"]),
         Route(PARTS_PATH + "/{upload}/{number:int}", links.write_part, methods=["PUT"]),
         Route(snapshots.EXPORTS_PATH + "/{snapshot}", links.export, methods=["GET"]),
     ]
@@ -95,22 +94,6 @@ class _Links:
         except (LinkInvalid, LinkExpired) as error:
             return _forbidden(error)
         return self._object(request, info, fields["name"])
-
-    async def write(self, request: Request) -> Response:
-        """PUT of an object that does not exist yet."""
-        try:
-            bytes_max = int(self._verify(request, "PUT")["bytes_max"])
-            declared = request.headers.get("content-length", "")
-            if declared.isdecimal() and int(declared) > bytes_max:
-                raise file_too_large(bytes_max)
-            info = await self._platform.store.put(
-                request.path_params["key"], _body(request), bytes_max=bytes_max
-            )
-        except PlatformError as error:
-            return _refused(error)
-        except (LinkInvalid, LinkExpired) as error:
-            return _forbidden(error)
-        return Response(status_code=201, headers={"ETag": f'"{info.sha256}"'})
 
     async def write_part(self, request: Request) -> Response:
         """PUT of a part of an upload, as often as needed until that is completed."""

@@ -136,12 +136,9 @@ class LocalStore:
         self, key: str, *, expires_in: int, file_name: str, holder: str | None = None
     ) -> str:
         """See `ObjectStore.presign_get`."""
+        self._path(key)
         fields = {"name": file_name} | ({"holder": holder} if holder else {})
-        return self._link_to("GET", key, fields, expires_in)
-
-    def presign_put(self, key: str, *, expires_in: int, bytes_max: int) -> str:
-        """See `ObjectStore.presign_put`."""
-        return self._link_to("PUT", key, {"bytes_max": str(bytes_max)}, expires_in)
+        return self._signed("GET", f"/files/{key}", fields, expires_in)
 
     async def create_parts(self, key: str, *, size_bytes: int) -> str:
         """See `ObjectStore.create_parts`."""
@@ -193,10 +190,6 @@ class LocalStore:
             with target.open("rb") as file:
                 sha256 = hash_of(file.fileno())
         return ObjectInfo(key, size_bytes, sha256)
-
-    def _link_to(self, method: str, key: str, fields: dict[str, str], expires_in: int) -> str:
-        self._path(key)
-        return self._signed(method, f"/files/{key}", fields, expires_in)
 
     def _signed(self, method: str, path: str, fields: dict[str, str], expires_in: int) -> str:
         query = self._signer.query(method, path, fields, expires_in=expires_in)

@@ -206,11 +206,6 @@ class S3Store:
         }
         return self._link("GET", key, query, expires_in)
 
-    def presign_put(self, key: str, *, expires_in: int, bytes_max: int) -> str:
-        """See `ObjectStore.presign_put`. The PUT has to send `If-None-Match: *`; S3 does not know `bytes_max`."""
-        del bytes_max
-        return self._link("PUT", key, {}, expires_in, {"if-none-match": "*"})
-
     async def create_parts(self, key: str, *, size_bytes: int) -> str:
         """See `ObjectStore.create_parts`."""
         del size_bytes

@@ -109,9 +109,6 @@ class ObjectStore(Protocol):
         `holder` is the public id of a data source: once that is deleted, a link that we serve ourselves is dead.
         """
 
-    def presign_put(self, key: str, *, expires_in: int, bytes_max: int) -> str:
-        """A link that uploads the object once, for `expires_in` seconds."""
-
     async def create_parts(self, key: str, *, size_bytes: int) -> str:
         """Begin an upload in parts of an object of this size; the store's own id for it."""
 

@@ -116,18 +116,6 @@ async def test_a_link_is_good_for_its_key_method_and_time_only(
     assert await read(store, KEY) == b"secret"
 
 
-async def test_an_upload_link_never_overwrites(store: S3Store, client: httpx.AsyncClient) -> None:
-    url = store.presign_put(KEY, expires_in=60, bytes_max=10)
-    unless = {"If-None-Match": "*"}
-
-    without = await client.put(url, content=b"first")
-    first = await client.put(url, content=b"first", headers=unless)
-    second = await client.put(url, content=b"second", headers=unless)
-
-    assert (without.status_code, first.status_code, second.status_code) == (403, 200, 412)
-    assert await read(store, KEY) == b"first"
-
-
 async def test_a_part_link_takes_its_exact_size_only(
     store: S3Store, client: httpx.AsyncClient
 ) -> None:
