@@ -65,6 +65,8 @@ class Cache:
         """Blocking: make a finished file of `scratch` the copy of an object."""
         target = self._folder / key
         part.chmod(0o444)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())  # or, when the machine stops, its name may outlive its bytes
         os.utime(part)
         for attempt in range(1, _KEEP_ATTEMPTS_MAX + 1):
             try:

@@ -17,7 +17,8 @@ from services.partitions import Ended, Partition
 from services.platform import Platform
 from services.scripts.sharing import Share
 from workers.engine import DatabaseFailure, Kind, steadily, until_ended, within
-from workers.steps import Steps, forget, input_of, prefix_of_partition
+from workers.leavings import forget
+from workers.steps import Steps, input_of, prefix_of_partition
 
 LOOK_SECONDS = 0.5  # how soon the end of a partition is noticed
 

@@ -22,10 +22,11 @@ from storage.snapshots.manifest import Manifest, Part, StoredFile, StoredTable
 from workers import partitions, publishing, receipts, steps, sync
 from workers.completing import FILE_BYTES_MAX, FOLDER_BYTES_MAX, MEMORY_BYTES_MAX, MEMORY_SHARE
 from workers.engine import steadily
+from workers.leavings import forget
 from workers.listening import adopt
 from workers.messages import DERIVE, Derived, DeriveOrder, NewFile
 from workers.outputs import ScriptState, together
-from workers.steps import Steps, forget, input_of
+from workers.steps import Steps, input_of
 
 
 async def run(platform: Platform, lease: Lease) -> None:

@@ -7,7 +7,6 @@ last step that was finished. Nothing that comes out of a step's process is belie
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -84,18 +83,6 @@ def prefix_of_partition(lease: Lease) -> str:
     """With what the objects of all attempts at a partition begin."""
     number = lease.options["partition"]
     return f"snapshots/{lease.source_id}/{lease.parent_id}-partition-{number}-"
-
-
-def forget(scratch: Path, lease: Lease) -> None:
-    """Remove what earlier attempts whose worker was killed left here of a step or a result."""
-    for kind in ("derive", "script"):
-        for path in scratch.glob(f"{kind}-{lease.job_id}-*"):
-            if int(path.name.split("-")[2]) >= lease.fence:
-                continue
-            if kind == "derive":
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
 
 
 class Steps:

@@ -20,6 +20,7 @@ from storage.snapshots.manifest import Manifest
 from workers import publishing
 from workers.completing import FILE_BYTES_MAX, FOLDER_BYTES_MAX, Completed, Completion
 from workers.engine import steadily
+from workers.leavings import forget
 from workers.listening import Listener
 from workers.messages import READ, Before, ReadOrder, TableOrder
 from workers.planning import Base, base_of, state_of
@@ -36,6 +37,7 @@ async def run(platform: Platform, lease: Lease) -> None:
     """Read a source on from the last attempt's checkpoint, and publish the snapshot. Raises what went wrong."""
     source = await _source(lease)
     sync = _Sync(platform, lease, source, await base_of(source))
+    await asyncio.to_thread(forget, platform.store.scratch(), lease)
     await leases.log(lease, "info", f"Attempt {lease.attempt} began on worker {lease.worker}.")
     await sync.read()
     await sync.publish()

@@ -97,6 +97,21 @@ def batches_read(log: Path) -> list[tuple[str, int, int]]:
     return [(name, int(start), int(count)) for name, start, count in lines]
 
 
+async def test_what_a_killed_attempt_left_on_the_disk_goes_with_the_next(
+    platform: Platform,
+) -> None:
+    source = await odd_source(platform, {"orders": 10})
+    job = await jobs.sync(source, None)
+    for name in (f"sync-{job.id}-0", f"finish-{job.id}-0"):
+        folder = platform.store.scratch() / name
+        folder.mkdir()
+        (folder / "0.parquet").write_bytes(b"rows")
+
+    assert (await synced(platform, source)).status is JobStatus.SUCCEEDED
+
+    assert list(platform.store.scratch().iterdir()) == []
+
+
 async def test_a_sync_publishes_every_row_once_with_its_books(platform: Platform) -> None:
     source = await odd_source(platform, {"orders": 12_345, "nothing": 0})
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from models import JobKind
 from services.leases import Lease
-from workers.steps import forget
+from workers.leavings import forget
 
 
 def test_what_earlier_attempts_left_goes_and_that_of_other_jobs_stays(tmp_path: Path) -> None:
@@ -26,12 +26,12 @@ def test_what_earlier_attempts_left_goes_and_that_of_other_jobs_stays(tmp_path: 
     staying = ["script-1-3-0", "script-7-1-0", "script-11-1-0", "upload-5-1-2"]
     for name in [*gone, *staying]:
         (tmp_path / name).write_bytes(b"rows")
-    for name in ("derive-1-2", "derive-1-3", "derive-7-1", "sync-7-1"):
+    for name in ("derive-1-2", "sync-1-1", "finish-1-2", "derive-1-3", "sync-7-1"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "part").write_bytes(b"rows")
 
     forget(tmp_path, lease)
 
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        [*staying, "derive-1-3", "derive-7-1", "sync-7-1"]
+        [*staying, "derive-1-3", "sync-7-1"]
     )
