@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from base.errors import PayloadTooLarge
 from connectors.errors import FileInvalid, misnamed
+from connectors.files import styles
 
 PARTS_MAX = 10_000
 UNPACKED_BYTES_MAX = 1024**3
@@ -65,6 +66,7 @@ _UNCOMPUTED = re.compile(  # a formula without a value; of one whose value is an
     rb"(?:<" + _NAME + rb"v ?/>|<" + _NAME + rb"v></" + _NAME + rb"v>)?</" + _NAME + rb"c>"
 )
 _FORMULA = re.compile(rb"[<:]f[ />]")
+_LONG = re.compile(rb"v>(-?[0-9]{16,300})(?![0-9.eE])")
 _PREFIX_CHARS_MAX = 20
 _FORMULA_BYTES_MAX = 64 * 1024  # a cell's, of which a spreadsheet program takes 8,192 characters
 _FORBIDDEN = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
@@ -88,7 +90,8 @@ class SheetScan:
     errors: dict[str, tuple[int, str]] = field(default_factory=dict)
     uncomputed: dict[str, tuple[int, str]] = field(default_factory=dict)
     error_row_max: int = 0
-    is_odd: bool = False  # strict Open XML, or with errors that the parser does not know
+    is_odd: bool = False  # what the parser takes for something else, or not at all: see `strict`
+    may_be_odd: bool = False  # by its numbers, if they have the format of a date
     _run: int = 0
     _open: bytes = b""
 
@@ -116,6 +119,8 @@ class SheetScan:
             self._count_unplaced(block)
         self._count_errors(block)
         self._count_uncomputed(block)
+        self.may_be_odd |= b"v>-" in block or b"v>60" in block
+        self.is_odd |= any(map(styles.is_rounded, _LONG.findall(block)))
         if STRICT in block or (b">#" in block and not ERRORS.issuperset(_VALUE.findall(block))):
             self.is_odd = True
 

@@ -1,7 +1,9 @@
 """XLSX and XLS workbooks: a table for each sheet that has cells, its first row that is not empty being the header.
 
-An error cell (`#DIV/0!`) has no value, and its column says so; an empty text is no cell. Where the user set a column's
-type, its cells' texts are read as that; a row with one that is not of it is a reject.
+An error cell (`#DIV/0!`) has no value, and its column says so; an empty text is no cell. Of XLSX, a number with a
+date's format that is no date (`connectors.files.styles`) is the number, and a whole number that no double holds its
+text. Where the user set a column's type, its cells' texts are read as that; a row with one that is not of it is a
+reject.
 """
 
 from __future__ import annotations
@@ -81,7 +83,7 @@ class Workbook:
         self._limits = connection.limits
         self._types: dict[str, str] = dict(connection.settings.get("column_types") or {})
         self._scans = archive.scan(path) if connection.kind == "xlsx" else biff.scan(path)
-        is_odd = any(scan.is_odd for scan in self._scans)
+        is_odd = strict.is_needed(path, self._scans)
         self._file = strict.rewritten(path) if is_odd else path.open("rb")
         self._latest: tuple[str, _Sheet | None] | None = None
         try:
@@ -329,6 +331,8 @@ def _translated(kind: str) -> Iterator[None]:
         raise archive.encrypted(kind) from error
     except CalamineError as error:
         raise _broken(kind, str(error)) from error
+    except OverflowError as error:
+        raise _broken(kind, "a duration is longer than two million years") from error
     except BaseException as error:
         if not is_panic(error):
             raise

@@ -11,6 +11,7 @@ from typing import Any
 import openpyxl
 import pytest
 import xlwt
+from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
 import connectors
 from base.errors import InvalidInput
@@ -210,3 +211,87 @@ def test_error_values_of_later_programs_are_errors(
     assert table.rows == [(1, "#5"), *[(None, "#x")] * 5]
     said = "integer: 1 numbers, whole; 5 error cells have no value, first A3"
     assert table.column("n").inference == said
+
+
+def _formatted(path: Path, *cells: tuple[Any, str]) -> Path:
+    """A column of numbers with formats."""
+    book = openpyxl.Workbook()
+    sheet: Any = book.active
+    sheet.append(["n"])
+    for number, (value, form) in enumerate(cells, 2):
+        sheet.cell(number, 1, value).number_format = form
+    book.save(path)
+    return path
+
+
+def _with_long_numbers(path: Path) -> Path:
+    """The same with whole numbers as a program writes them that is no spreadsheet: with all their digits."""
+    made = path.with_name("long.xlsx")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(made, "w") as new:
+        for part in old.namelist():
+            new.writestr(part, old.read(part).replace(b">9007199254740992<", b">9007199254740993<"))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "stored"),
+    [
+        ([(-0.5, "hh:mm:ss"), (0.25, "hh:mm:ss")], "text", ["-0.5", "06:00:00"]),
+        ([(-1, "yyyy-mm-dd"), (61, "yyyy-mm-dd")], "text", ["-1", "1900-03-01"]),
+        ([(-1.25, "yyyy-mm-dd hh:mm"), (-3, "d/m/yy")], "float", [-1.25, -3.0]),
+        ([(60, "yyyy-mm-dd"), (60.5, "yyyy-mm-dd hh:mm")], "float", [60.0, 60.5]),
+        ([(59, "mmm d, yyyy"), (61, "yyyy-mm-dd")], "date", [date(1900, 2, 28), date(1900, 3, 1)]),
+        ([(-0.0625, "[h]:mm:ss"), (60, "[mm]:ss")], "duration", ["PT-1H-30M", "PT1440H"]),
+        ([(-0.25, "[Red][h]:mm"), (-0.25, '"day "[hh]')], "duration", ["PT-6H", "PT-6H"]),
+        ([(-2, '0.00 "days"'), (-3, "[Red]0"), (60, "\\d0")], "integer", [-2, -3, 60]),
+        ([(-1e-13, "hh:mm"), (0.5, "hh:mm")], "time", [time(0), time(12)]),
+    ],
+)
+def test_a_number_with_the_format_of_a_moment_that_is_none_stays_a_number(
+    tmp_path: Path, cells: list[tuple[Any, str]], kind: str, stored: list[Any]
+) -> None:
+    """Spreadsheets show no date below zero, and 60 is the 29th of February 1900, which never was."""
+    table = read(_formatted(tmp_path / "a.xlsx", *cells))
+
+    assert (table.types, [row[0] for row in table.rows]) == ([kind], stored)
+
+
+def test_a_whole_number_that_no_double_holds_is_its_text(tmp_path: Path) -> None:
+    path = _formatted(tmp_path / "a.xlsx", (2**53 - 1, "0"), (2**53, "General"), (7, "0"))
+
+    table = read(_with_long_numbers(path))
+
+    assert [row[0] for row in table.rows] == [str(2**53 - 1), str(2**53 + 1), "7"]
+
+
+def test_odd_numbers_are_found_wherever_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A workbook is looked at in blocks, which end anywhere."""
+    cells = [*((0.5, "hh:mm") for _ in range(40)), (-0.5, "hh:mm"), (2**53, "0")]
+    path = _with_long_numbers(_formatted(tmp_path / "a.xlsx", *cells))
+    for size in range(200, 300):
+        monkeypatch.setattr(archive, "BLOCK_BYTES", size)
+
+        table = read(path)
+
+        assert [row[0] for row in table.rows][39:] == ["12:00:00", "-0.5", str(2**53 + 1)]
+
+
+def test_60_is_a_day_of_the_calendar_that_begins_in_1904(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    book = openpyxl.Workbook()
+    book.epoch = CALENDAR_MAC_1904
+    sheet: Any = book.active
+    sheet.append(["day"])
+    sheet.cell(2, 1, 60).number_format = "yyyy-mm-dd"
+    book.save(path)
+
+    table = read(path)
+
+    assert (table.types, table.rows) == (["date"], [(date(1904, 3, 1),)])
+
+
+def test_a_duration_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileInvalid, match="longer than"):
+        read(_formatted(tmp_path / "a.xlsx", (1e12, "[h]:mm")))
