@@ -241,8 +241,9 @@ def _split(chunk: Chunk, delimiter: str) -> tuple[int, list[str], Chunk] | None:
 
 def _observe(known: _Known, chunk: Chunk, texts: Texts) -> _Known:
     """What is known with these rows, too."""
+    line_of = known.tokens.lines_of(chunk)
     for column, values in zip(known.columns, texts.columns, strict=True):
-        column.observe(values, lambda index: known.tokens.line_of(chunk, index))
+        column.observe(values, line_of)
     flaws = rejects.flaws(known.columns, texts.columns)
     found = _bad_rows(known.tokens, chunk, flaws, known.columns, texts)
     rows = known.rows + len(texts.columns[0]) - len(flaws)

@@ -345,9 +345,14 @@ def _column(known: _Known, name: str, key: str, scope: str) -> Column:
     return Column(name, shapes.column_type(shape), "JSON", inference=words + scope)
 
 
-def _why_mixed(value: Any, key: str, line: int) -> str:
+def _why_mixed(before: Shape, value: Any, key: str, line: int) -> str:
     """Why a column is JSON from this element on."""
     cell = value.get(key) if isinstance(value, dict) else value
+    if isinstance(cell, dict) and before.kind in {"nothing", "struct"}:
+        return (
+            f"json: an object has over {shapes.FIELDS_MAX:,} fields, or names that are empty or differ in nothing "
+            f"but case, first in line {line}"
+        )
     if isinstance(cell, Number) and not cell.is_held:
         return f"json: a number has more digits than a float holds, first in line {line}"
     return f"{shapes.words(MIXED)}; the first that differs is in line {line}"
@@ -398,7 +403,7 @@ def _observe(known: _Known, piece: Elements) -> _Known:
             refuse_too_many(len(new))
             for key in value if shape.kind == "struct" else new:
                 if new[key] is MIXED and old.get(key) is not MIXED:
-                    mixed[key] = _why_mixed(value, key, line)
+                    mixed[key] = _why_mixed(old.get(key, NOTHING), value, key, line)
     grown = replace(known, shape=shape, bytes_read=piece.bytes_read, mixed=mixed)
     for name, texts in grown.texts(found.values).items():
         known.declared[name].observe(texts, lambda at: found.lines[at])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -70,9 +71,16 @@ class Tokenizer:
                 at = next(wanted, None)
         return found
 
-    def line_of(self, chunk: Chunk, index: int) -> int:
-        """The first line of a row, by its index in the chunk's texts."""
-        return self.rows_at(chunk, [index])[0].line
+    def lines_of(self, chunk: Chunk) -> Callable[[int], int]:
+        """Gives the first line of a row by its index in the chunk's texts; all columns ask, the rows are read once."""
+        rows = self._rows(chunk, fit=True)
+        known: list[int] = []
+
+        def line_of(index: int) -> int:
+            known.extend(row.line for row in islice(rows, max(0, index + 1 - len(known))))
+            return known[index]
+
+        return line_of
 
     def _rows(self, chunk: Chunk, *, fit: bool) -> Iterator[Row]:
         """Rows with as many values as the header, or the others; a blank line is a row in a file of one column."""
@@ -111,7 +119,7 @@ class Tokenizer:
             sizes = pc.binary_length(column)
             if (pc.max(sizes).as_py() or 0) > self._cell_bytes_max:
                 at = pc.index(sizes, pc.max(sizes)).as_py()
-                line = self.line_of(chunk, at)
+                line = self.lines_of(chunk)(at)
                 raise too_large(f"that starts in the row of line {line}", self._cell_bytes_max)
 
     def _ragged(self, row: Row) -> Reject:

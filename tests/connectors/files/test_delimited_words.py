@@ -106,3 +106,13 @@ def test_bytes_outside_the_encoding_are_refused_with_their_place(
         read(write(tmp_path / "t.csv", content), encoding=encoding)
 
     assert words in refused.value.message
+
+
+def test_each_column_is_told_its_own_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", 'a,b,c\n1,1,1\n1,"x\ny",1\nz,2,1\n1,1,w\n')
+
+    assert [column.inference for column in read(path).schema.columns] == [
+        "text: 1 value is not a whole number, 'z' in line 5",
+        "text: 1 value is not a whole number, 'x\\ny' in line 3",
+        "text: 1 value is not a whole number, 'w' in line 6",
+    ]

@@ -300,6 +300,19 @@ def test_texts_that_come_late_need_no_other_look_and_are_told(tmp_path: Path) ->
     assert table.column("a").inference == "text: all values are texts"
 
 
+@pytest.mark.parametrize("objects", ['{"b":1,"B":2}', '{"b":1} {"B":2}', '{"":1}'])
+def test_objects_that_cannot_be_stored_with_fields_say_why(tmp_path: Path, objects: str) -> None:
+    lines = [f'{{"a":{each}}}\n' for each in objects.split()]
+
+    table = read(write(tmp_path / "t.ndjson", "".join(lines)))
+
+    assert table.rows == [(each,) for each in objects.split()]
+    assert table.column("a").inference == (
+        "json: an object has over 1,000 fields, or names that are empty or differ in nothing but case, "
+        f"first in line {len(lines)}"
+    )
+
+
 def test_keys_without_end_are_refused_early(tmp_path: Path) -> None:
     lines = "".join(f'{{"k{at}": 1}}\n' for at in range(100_000))
 
