@@ -142,6 +142,10 @@ class Listener:
         step = StepChange(table.key, message.index, JobStatus.SUCCEEDED, table.rows_read, rows_out)
         done = f"{table.key}: {rows_out:,} rows in {len(table.parts)} parts."
         await leases.log(self._lease, "info", done, table.key)
+        if table.first_reject is not None:
+            rows = "1 row is" if table.rows_rejected == 1 else f"{table.rows_rejected:,} rows are"
+            text = f"{table.key}: {rows} set aside. {table.first_reject.reason}"
+            await leases.log(self._lease, "warning", text, table.key)
         await self._tell_if_emptied(table)
         await self._checkpoint(f"Read {table.key}", [step])
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from base import process
-from models import DataSource, JobStatus, Snapshot
+from models import DataSource, JobLog, JobStatus, Snapshot
 from services.platform import Platform
 from services.sources.sealing import seal
 from storage.snapshots.manifest import StoredFile
@@ -103,6 +103,11 @@ async def test_bad_rows_of_a_csv_go_to_a_side_file_with_line_and_reason(
         29,
         1,
     ]
+    (warning,) = await JobLog.filter(job__snapshots__id=snapshot.id, level="warning")
+    assert warning.message == (
+        f"{table}: 1 row is set aside. "
+        "The row in line 11 has 3 values, but the header in line 1 has 2 values."
+    )
 
 
 async def test_a_small_file_with_a_bad_row_fails_with_its_line(platform: Platform) -> None:
