@@ -23,6 +23,7 @@ import dramatiq
 from dramatiq.middleware import AsyncIO
 
 from base import process
+from base.forks import let_go
 from base.settings import Settings, SettingsError
 from base.tracing import configure_logging
 from models import JobKind
@@ -56,6 +57,7 @@ def run_worker(settings: Settings, *, stop: threading.Event | None = None) -> No
     stop = stop or threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
+    let_go()
     with ExitStack() as held:
         if settings.is_embedded:
             _lock(settings, held, stop, patience)
