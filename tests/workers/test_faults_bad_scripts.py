@@ -24,7 +24,6 @@ GROWTH_BYTES_MAX = (
     48 * MIB
 )  # of the worker: a few jobs at once and what they say, not what they make
 LIMITS = {
-    "script_seconds_max": 20,
     "script_output_bytes_max": 8 * MIB,
     "script_log_bytes_max": 50_000,
 }
@@ -73,14 +72,12 @@ async def test_scripts_that_go_wrong_end_alone_and_name_their_limit(
                 await make_script_job(source, SAME, body)
                 for body in (POISON, MEMORY, FORKS, OUTPUT, PRINTS % megabytes)
             ]
-            endless = await make_script_job(source, SAME, ENDLESS)
+            await make_script_job(source, SAME, ENDLESS)
             good = [await make_script_job(source, SAME, SAME) for _ in range(2)]
             await dispatch.wake(4)
             for job in good:
                 await derived_of(await succeeded(job))
             poison, memory, forks, output, prints = [await over(job) for job in bad]
-            if deployment.is_embedded:  # once is enough: it takes as long as the limit says
-                endless = await over(endless)
 
         print(
             f"{deployment.name}: the worker had {rss[0] / MIB:.0f} MiB, at most {max(rss) / MIB:.0f}"
@@ -91,9 +88,6 @@ async def test_scripts_that_go_wrong_end_alone_and_name_their_limit(
         assert poison.error["message"].startswith("step-1.py ended its process 3 times: ")
         assert told(memory) == (JobStatus.FAILED, 1, "PAYLOAD_TOO_LARGE")
         assert "HEADWATER_SCRIPT_MEMORY_BYTES_MAX" in memory.error["hint"]
-        if deployment.is_embedded:
-            assert told(endless) == (JobStatus.FAILED, 1, "TIMEOUT")
-            assert "limit of 20 seconds" in endless.error["message"]
         assert told(forks) == (JobStatus.FAILED, 1, "INVALID_INPUT")
         assert "step-1.py, line 4" in forks.error["message"]
         assert told(output) == (JobStatus.FAILED, 1, "PAYLOAD_TOO_LARGE")
@@ -104,6 +98,22 @@ async def test_scripts_that_go_wrong_end_alone_and_name_their_limit(
         for job in (poison, memory, forks, output):
             assert await objects_of(platform, job) == set()
         await succeeded(await make_script_job(source, SAME))
+
+
+@pytest.mark.parametrize("deployment", [EMBEDDED], indirect=True)
+async def test_a_script_without_end_is_ended_and_its_limit_named(deployment: Deployment) -> None:
+    deployment.settings["script_seconds_max"] = 2
+    async with deployment.opened() as platform:
+        source = await stored_source(platform)
+        deployment.start_workers(1)
+        endless = await make_script_job(source, ENDLESS)
+        await dispatch.wake()
+
+        ended = await over(endless)
+
+        assert told(ended) == (JobStatus.FAILED, 1, "TIMEOUT")
+        assert "limit of 2 seconds" in ended.error["message"]
+        assert await objects_of(platform, ended) == set()
 
 
 def told(job: Job) -> tuple[JobStatus, int, str]:
