@@ -35,18 +35,48 @@ class Housekeeper:
         self._suspects: set[str] = set()
 
     async def tidy(self) -> None:
-        """One round. May run in several workers at once."""
+        """One round, which may run in several workers at once.
+
+        What fails keeps nothing else from being done; raises an ExceptionGroup at the end then.
+        """
+        failures: list[Exception] = []
+        for duty in (
+            self._sweep_scratch,
+            self._forget_keys,
+            self._forget_snapshots,
+            self._forget_jobs,
+            self._sweep_uploads,
+            self._remove_objects,
+        ):
+            try:
+                await duty()
+            except Exception as error:  # noqa: BLE001 - raised at the end
+                failures.append(error)
+        if failures:
+            raise ExceptionGroup("not all could be tidied", failures)
+
+    async def _sweep_scratch(self) -> None:
         await asyncio.to_thread(self._platform.store.sweep, SCRATCH_SECONDS_MAX)
+
+    async def _forget_keys(self) -> None:
         oldest = datetime.now(UTC) - timedelta(hours=KEY_HOURS_MAX)
         await IdempotencyKey.filter(created_at__lt=oldest).delete()
+
+    async def _forget_snapshots(self) -> None:
         retired = await retention.retain(self._platform)
         if retired:
             _log.info("retired %d snapshots", retired)
         await retention.forget()
+
+    async def _forget_jobs(self) -> None:
         forgotten = await job_retention.forget(self._platform)
         if forgotten:
             _log.info("removed %d jobs that were over long ago", forgotten)
+
+    async def _sweep_uploads(self) -> None:
         await part_uploads.sweep(self._platform)
+
+    async def _remove_objects(self) -> None:
         removed = await self._remove_parts() + await self._remove_uploads()
         if removed:
             _log.info("removed %d objects that nobody referred to", removed)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tortoise.context import TortoiseContext
 
-from models import Job
+from models import Job, Snapshot
 from services.platform import Platform
 from storage.location import Location
 from storage.s3 import S3Store
@@ -29,12 +29,16 @@ async def test_an_object_store_that_refuses_ends_one_round_of_tidying_and_not_al
 ) -> None:
     wrong = Credentials(KEY_ID, "not the secret")
     store = S3Store(Location.parse(s3_server.url()), wrong, tmp_path / "s3", 1024**3)
+    settings = replace(platform.settings, snapshots_kept=1, snapshots_kept_days=0)
+    source = await factories.make_source(snapshot_count=2)
+    old, _ = [await factories.make_snapshot(source, number=number) for number in (1, 2)]
 
-    await schedule.tidy(Housekeeper(replace(platform, store=store)))
+    await schedule.tidy(Housekeeper(replace(platform, store=store, settings=settings)))
 
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
         "tidying up did not finish; the next round goes on"
     ]
+    assert (await Snapshot.get(id=old.id)).removed_at is not None  # what needs no store is done
 
 
 async def test_what_nobody_can_read_ends_one_round_of_tidying_and_not_all(
