@@ -409,7 +409,8 @@ class _Handler(Circles):
         said = self.query.get
         headers = {"content_type": said("type", "application/octet-stream")}
         headers |= {"content_disposition": self.query["name"]} if "name" in self.query else {}
-        self.answer(said("body", CSV.decode()).encode(), int(said("status", "200")), **headers)
+        body = bytes.fromhex(said("hex", "")) or said("body", CSV.decode()).encode()
+        self.answer(body, int(said("status", "200")), **headers)
 
 
 BOMB = b""

@@ -68,7 +68,8 @@ class Delimited:
         self._kind = connection.kind
         self._limits = connection.limits
         self._name = table_name(connection)
-        self._file = TextFile(stored_file(connection), settings.get("encoding"))
+        said = settings.get("encoding"), settings.get("charset")
+        self._file = TextFile(stored_file(connection), *said)
         self._delimiter = settings.get("delimiter")
         self._types: dict[str, str] = dict(settings.get("column_types") or {})
         self._known: _Known | None = None
@@ -79,7 +80,10 @@ class Delimited:
         rejects.refuse_many(known.rejects, known.rows, _BAD_ROW)
         delimiter = "tab" if known.delimiter == "\t" else repr(known.delimiter)
         columns = len(known.columns)
-        return Health(f"{self._kind.upper()} file, {columns} columns, delimiter {delimiter}.")
+        charset = f", in {self._file.charset} as its server says" if self._file.charset else ""
+        return Health(
+            f"{self._kind.upper()} file, {columns} columns, delimiter {delimiter}{charset}."
+        )
 
     def tables(self) -> list[TableSchema]:
         """The one table. What is said of its columns holds for the first rows, or for all if all were seen."""

@@ -37,13 +37,14 @@ class _Piece:
 
 
 class Text(Parts):
-    """A text file: UTF-8, UTF-16 or UTF-32 with a mark, or in the encoding that the user gave."""
+    """A text file: UTF-8, UTF-16 or UTF-32 with a mark, or in the encoding that the user gave, or its server."""
 
     _words = "blocks between blank lines"
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self._file = TextFile(self._path, connection.settings.get("encoding"))
+        said = connection.settings.get("encoding"), connection.settings.get("charset")
+        self._file = TextFile(self._path, *said)
 
     def _details(self) -> dict[str, Any]:
         return {}

@@ -74,7 +74,7 @@ def _parsed(raw: Mapping[str, Any], more: AbstractSet[str]) -> dict[str, Any]:
     if "delimiter" in given:
         settings["delimiter"] = _delimiter(_text(given, "delimiter"))
     if "encoding" in given:
-        settings["encoding"] = _encoding(_text(given, "encoding"))
+        settings["encoding"] = encoding(_text(given, "encoding"))
     if "column_types" in given:
         settings["column_types"] = _column_types(given["column_types"])
     return settings
@@ -100,8 +100,8 @@ def _delimiter(value: str) -> str:
     return delimiter
 
 
-def _encoding(value: str) -> str:
-    """The codec's own name, for any text encoding that Python has."""
+def encoding(value: str) -> str:
+    """The codec's own name, for any text encoding that Python has; raises InvalidInput."""
     try:
         name = codecs.lookup(value).name
         "".encode(name)  # refuses what turns bytes into bytes (base64, zip)

@@ -111,17 +111,23 @@ class Block:
 class TextFile:
     """A text file as UTF-8: by its byte order mark, else in the encoding the user gave, else it has to be UTF-8.
 
-    Bytes that are UTF-8 already are handed on as they are, for `invalid_utf8` to find a flaw in.
+    What is not, but is text in the `charset` that a server named, is in that: of many files servers name one that they
+    are not in, and hardly any text of another encoding is UTF-8. Bytes that are UTF-8 already are handed on as they
+    are, for `check_utf8` to find a flaw in.
     """
 
-    def __init__(self, path: Path, encoding: str | None = None) -> None:
+    def __init__(self, path: Path, encoding: str | None = None, charset: str | None = None) -> None:
         self._path = path
         self.size_bytes = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(4)
         bom, found = next(
-            ((bom, name) for bom, name in _BOMS if head.startswith(bom)), (b"", encoding or "utf-8")
+            ((bom, name) for bom, name in _BOMS if head.startswith(bom)), (b"", encoding)
         )
+        self.charset = None  # that it is read in
+        if found is None and charset and not _is_in(path, "utf-8") and _is_in(path, charset):
+            self.charset = found = charset
+        found = found or "utf-8"
         self._start = len(bom)
         self._encoding = codecs.lookup(found).name.removesuffix("-sig")
         if self.size_bytes == self._start:
@@ -157,6 +163,20 @@ class TextFile:
                 f"The text in line {line} is not {self._encoding} (bytes {seen}: {error.reason}).",
                 hint="Set the encoding that the file was written in.",
             ) from error
+
+
+def _is_in(path: Path, encoding: str) -> bool:
+    """Whether all of a file is text in an encoding; none holds NUL, and UTF-8 does not shift."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    with path.open("rb", buffering=0) as file:
+        try:
+            while data := file.read(BLOCK_BYTES):
+                if "\0" in decoder.decode(data) or (encoding == "utf-8" and b"\x1b" in data):
+                    return False
+            decoder.decode(b"", final=True)
+        except UnicodeError:
+            return False
+    return True
 
 
 def check_utf8(data: bytes, line: int, offset: int | None = None, *, is_json: bool = False) -> None:

@@ -56,8 +56,8 @@ class FileConnection:
         "these three stay as they were when left out, and null drops them."
     )
     encoding: strawberry.Maybe[str | None] = strawberry.field(
-        description="The text encoding of a CSV, TSV, TXT or Markdown file; UTF-8 when left out. A byte order mark "
-        "goes before either."
+        description="The text encoding of a CSV, TSV, TXT or Markdown file; when left out UTF-8 or, of a file "
+        "at a URL that is not UTF-8, the charset that the server names. A byte order mark goes before these."
     )
     column_types: strawberry.Maybe[JSON | None] = strawberry.field(
         description="Types of columns of a CSV, TSV, JSON, NDJSON, XLSX or XLS file by their names, such as "

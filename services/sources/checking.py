@@ -148,6 +148,7 @@ async def _try_url(
             "file_name": got.file_name,
         }
         settings, _ = connectors.parse(got.kind, raw)
+        settings |= {} if got.charset is None else {"charset": got.charset}
         return await _try(platform, got.kind, settings, {}, tables=tables)
     finally:
         await platform.store.delete(got.object_key)

@@ -21,6 +21,7 @@ import connectors
 from base.errors import Conflict, ConnectionFailed, InvalidInput, Unsupported
 from connectors import urls
 from connectors.connector import Family
+from connectors.files.settings import encoding
 from models import DataSource, Upload
 from models.database import transaction
 from services import uploads
@@ -37,7 +38,13 @@ FETCHES_MAX = 16  # of one process that wait for a server at once
 CHUNK_BYTES = 1024**2
 UNKNOWN_KIND = "file"  # of one whose URL does not say, until it was fetched
 NAMED = "named_as"  # a setting: what the user calls the file, whatever it is called at its URL
-FETCHED = ("object_key", "sha256", "etag", "last_modified")  # settings that a fetch writes
+FETCHED = (
+    "object_key",
+    "sha256",
+    "etag",
+    "last_modified",
+    "charset",
+)  # settings that a fetch writes
 _PLACE = ("url", NAMED)
 _PENDING = "pending"  # an object key, while there is none
 _TAG_CHARS_MAX = 1_000
@@ -80,7 +87,10 @@ class SourceChanged(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A file that was stored. `etag` and `last_modified` are the server's own words."""
+    """A file that was stored. `etag` and `last_modified` are the server's own words.
+
+    `charset` is the codec of the text encoding that it names, if that is not UTF-8 anyway.
+    """
 
     kind: str
     file_name: str
@@ -89,6 +99,7 @@ class Fetched:
     sha256: str
     etag: str | None
     last_modified: str | None
+    charset: str | None
 
     def settings(self) -> dict[str, str]:
         """What a source keeps of it."""
@@ -136,7 +147,8 @@ async def refresh(platform: Platform, source: DataSource, url: str, *, seconds: 
     if got is None:
         return
     try:
-        if (got.sha256, got.kind) == (known.get("sha256"), source.kind):
+        same = known.get("sha256"), source.kind, known.get("charset")
+        if (got.sha256, got.kind, got.charset) == same:
             await platform.store.delete(got.object_key)
             return
         await _take(source, got)
@@ -185,6 +197,7 @@ async def fetch(
             info.sha256,
             _tag(answer.headers.get("etag")),
             _tag(answer.headers.get("last-modified")),
+            _charset(answer.headers),
         )
     finally:
         await asyncio.to_thread(web.close)
@@ -300,6 +313,17 @@ def _disposition(headers: httpx.Headers) -> str | None:
     # `filename*`, which is a tuple of three, is the name itself; `filename` beside it is for old clients.
     best = next((name for name in names if isinstance(name, tuple)), next(iter(names), None))
     return None if best is None else collapse_rfc2231_value(best)
+
+
+def _charset(headers: httpx.Headers) -> str | None:
+    """The text encoding of an answer, where its type names one that is known, and that more than UTF-8 is in."""
+    message = Message()
+    message["content-type"] = headers.get("content-type", "")
+    said = message.get_content_charset()
+    with suppress(InvalidInput):
+        name = None if said is None else encoding(said)
+        return None if name in {"utf-8", "ascii"} else name
+    return None
 
 
 def _tag(value: str | None) -> str | None:

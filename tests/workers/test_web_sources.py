@@ -328,6 +328,27 @@ async def test_the_kind_of_a_file_is_known_once_it_was_fetched(
     assert (source.kind, source.settings["file_name"]) == ("csv", "export.csv")
 
 
+async def test_a_file_is_read_in_the_charset_that_its_server_names(
+    platform: Platform, asker: Asker, http_server: HttpServer, run: str
+) -> None:
+    body = "id,city\n1,Zürich\n".encode("cp1252").hex()
+    query = httpx.QueryParams({"type": 'text/csv; Charset="windows-1252"', "hex": body})
+    given = {"file": {"url": f"{http_server.url}/named/{run}/cities.csv?{query}"}}
+    tried = await asker.data(
+        TEST, input={"projectId": await project_of(asker), "connection": given}
+    )
+    assert "cp1252 as its server says" in tried["testConnection"]["message"]
+
+    shown, source, job = await connected(platform, asker, given)
+
+    assert (job.status, job.error) == (JobStatus.SUCCEEDED, None)
+    found = (await asker.data(LOOK, id=shown["id"]))["dataSource"]
+    assert found["table"]["rows"]["rows"] == [[1, "Zürich"]]
+    assert found["connection"]["settings"]["charset"] == "cp1252"
+    assert (await published(platform, source)).drift == []
+    platform.rows.close()
+
+
 async def test_a_file_at_an_address_that_is_closed(
     platform: Platform, asker: Asker, http_server: HttpServer, run: str
 ) -> None:
