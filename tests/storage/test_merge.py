@@ -306,6 +306,20 @@ def test_float_keys_take_both_zeros_and_every_nan_for_one(tmp_path: Path) -> Non
     assert counts(done) == (0, 2, 0, 0)
 
 
+def test_the_other_zero_of_a_key_is_an_update_also_where_the_cursor_is_the_same(
+    tmp_path: Path,
+) -> None:
+    base, staged = pair(
+        tmp_path,
+        {"k": [0.0, math.nan], "c": [1, 1], "v": [1, 1]},
+        {"k": [-0.0, -math.nan], "c": [1, 1], "v": [1, 1]},
+    )
+
+    done, _ = combined(base, staged, tmp_path / "out", cursor="c")
+
+    assert counts(done) == (0, 1, 1, 0)
+
+
 def test_composite_keys_match_in_all_columns(tmp_path: Path) -> None:
     base, staged = pair(
         tmp_path,
