@@ -60,7 +60,7 @@ class _Paragraphs:
         self._texts: list[list[str]] = []  # of the open paragraphs: a text box is inside one
         self._style = ""
         self._is_outlined = False
-        self._tables: list[list[list[str]]] = []  # rows of the open tables, cells of the rows
+        self._tables: list[list[list[list[str]]]] = []  # rows of the open tables, cells, paragraphs
         self._skipped = 0  # depth in what is not shown
         self._takes_text = False
         self._placeholder = ""
@@ -107,7 +107,7 @@ class _Paragraphs:
             self._end_paragraph("".join(self._texts.pop()))
         elif name == "tbl" and self._tables:
             rows = self._tables.pop()
-            text = "\n".join("\t".join(cells) for cells in rows)
+            text = "\n".join("\t".join(" ".join(cell).strip() for cell in row) for row in rows)
             self._style, self._is_outlined = "", False
             self._end_paragraph(text)
 
@@ -129,14 +129,15 @@ class _Paragraphs:
         elif name == "tr" and self._tables:
             self._tables[-1].append([])
         elif self._tables and self._tables[-1]:
-            self._tables[-1][-1].append("")
+            self._tables[-1][-1].append([])
 
     def _end_paragraph(self, text: str) -> None:
         if self._placeholder in _FIXED:
             return
         row = self._tables[-1][-1] if self._tables and self._tables[-1] else None
         if row:  # inside a cell, whose paragraphs make one line
-            row[-1] = f"{row[-1]} {' '.join(text.split(chr(10)))}".strip()
+            if line := " ".join(text.split("\n")).rstrip():
+                row[-1].append(line)
         elif row is None and text.strip():
             self._found.append(_Paragraph(text, self._style, self._is_outlined))
 

@@ -69,6 +69,9 @@ class _Show:
 
     def __init__(self, data: bytes, user: bytes) -> None:
         self._data = data
+        self._left = (
+            len(data) // 2
+        )  # records: twice those that there can be, as some are looked at twice
         self._offsets: dict[int, int] = {}
         self._document = self._edits(_LONG.unpack_from(user, _CURRENT_EDIT_AT)[0])
 
@@ -120,6 +123,9 @@ class _Show:
         return self._record(self._offsets[number])
 
     def _record(self, at: int) -> _Record:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError("records that hold each other")
         version, kind, size = _HEADER.unpack_from(self._data, at)
         start = at + _HEADER.size
         if start + size > len(self._data):

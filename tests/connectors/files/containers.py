@@ -106,3 +106,16 @@ def presentation(show: Sequence[Shown]) -> bytes:
     document += _record(0x0FF5, struct.pack("<IIIII", 0, 0, 0, directory, 1) + bytes(8))
     user = _record(0x0FF6, struct.pack("<III", 20, 0xE391C05F, edit) + bytes(12))
     return container({"Current User": user, "PowerPoint Document": document})
+
+
+def entangled(count: int) -> bytes:
+    """A PPT file of so many records, each of which holds all that follow, as does what is behind it."""
+    text = "x" * 16 * count
+    whole = presentation([Shown("first", text)])
+    units = b"".join(
+        struct.pack("<HHIHHI", 0xF, 0xF00D, 8, 0xF, 0xF00D, 16 * left)
+        for left in reversed(range(count))
+    )
+    plain = _text(text)
+    assert whole.count(plain) == 1
+    return whole.replace(plain, struct.pack("<HHI", 0xF, 0xF00D, len(units)) + units)

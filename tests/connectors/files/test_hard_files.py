@@ -15,6 +15,7 @@ from base.errors import PlatformError
 from base.forks import ChildDied
 from base.tables import ColumnType
 from tests.connectors.files import malformed
+from tests.connectors.files.containers import entangled
 from tests.connectors.files.malformed import GOOD, HARD, pdf_of, zipped
 from tests.connectors.files.reading import connection, read, write
 from workers.messages import PRELOAD
@@ -234,10 +235,17 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "nested tables": ("docx", lambda: zipped({"word/document.xml": _nested()}, GOOD["docx"]()), "read"),
     "nested arrays of json": ("json", lambda: b'[{"a":' + b"[" * 5_000_000, "The JSON ends in line 1"),
     "nested arrays of pdf": ("pdf", lambda: pdf_of(b"BT ET", extra=b"/X " + b"[" * 100_000 + b"]" * 100_000), "None of the 1 pages"),
+    "records in each other": ("ppt", lambda: entangled(40), "read"),
+    "paragraphs of a cell": ("docx", lambda: zipped({"word/document.xml": _cell(400_000)}, GOOD["docx"]()), "read"),
     "columns": ("csv", lambda: b"a," * 1_000_000 + b"a\n", "The file has 1000001 columns"),
     "quoted line ends": ("csv", lambda: b'a\n"' + b"\n" * 34 * 1024**2, "The value that starts in line 2 is larger than the limit"),
     "a line of 50 MB": ("txt", lambda: b"x" * 50 * 1024**2, "read"),
 }  # fmt: skip
+
+
+def _cell(paragraphs: int) -> str:
+    inside = "<w:p><w:r><w:t>x</w:t></w:r></w:p>" * paragraphs
+    return f'<w:document xmlns:w="w"><w:tbl><w:tr><w:tc>{inside}</w:tc></w:tr></w:tbl></w:document>'
 
 
 def _sheet_called(part: str) -> bytes:
