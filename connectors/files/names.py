@@ -33,7 +33,10 @@ def unique_names(given: Sequence[str]) -> list[str]:
 def refuse_too_many(count: int) -> None:
     """Raise FileInvalid for more columns than a table can have."""
     if count > COLUMNS_MAX:
-        raise FileInvalid(f"The file has {count} columns; the limit is {COLUMNS_MAX}.")
+        raise FileInvalid(
+            f"There are {count:,} columns; the limit is {COLUMNS_MAX:,}.",
+            hint="Where the names of columns or keys are values themselves, write them into rows.",
+        )
 
 
 def chosen(table: str, names: Sequence[str], wanted: Sequence[str]) -> list[int]:

@@ -19,7 +19,7 @@ from connectors.connector import Selection
 from connectors.files import shapes
 from connectors.files.digits import may_be_lost
 from connectors.files.elements import parse
-from connectors.files.names import unique_names
+from connectors.files.names import refuse_too_many, unique_names
 from connectors.files.shapes import NOTHING, Shape
 from connectors.files.source import check_utf8
 from connectors.rest.paths import Keys, compiled, counted_keys, is_each, plain_keys
@@ -268,6 +268,7 @@ def _read_slowly(known: Known, places: Places, body: bytes) -> Read:
     record = known.record
     for each in records:
         record = shapes.grow(record, each)
+        refuse_too_many(len(record.fields))
     around = known.surroundings
     if places.keys and isinstance(document, dict):
         around = shapes.grow(around, _without(document, places.keys))

@@ -10,6 +10,9 @@ import pytest
 from base.errors import ConnectionFailed
 from base.tables import ColumnType
 from connectors.connector import Increment, Selection, StoredColumn, Unseen
+from connectors.errors import FileInvalid
+from connectors.rest import documents
+from connectors.rest.documents import Known, Places
 from tests.connectors.test_rest import ALL, opened, paging, rows, run
 from tests.http_server import HttpServer
 
@@ -100,3 +103,10 @@ def test_a_column_that_no_changed_record_has_is_not_gone(http_server: HttpServer
         found.append((rows, [c.name for c in reading.table.columns if c.name not in ALL[0]]))
 
     assert found == [(1, ["note"]), (25, [])]
+
+
+def test_keys_without_end_are_refused_early() -> None:
+    records = ",".join(f'{{"k{at}": 1}}' for at in range(100_000))
+
+    with pytest.raises(FileInvalid, match="There are 10,001 columns; the limit is 10,000"):
+        documents.read(Known(), Places(None), f"[{records}]".encode(), with_records=False)

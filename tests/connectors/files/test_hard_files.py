@@ -237,7 +237,7 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "nested arrays of pdf": ("pdf", lambda: pdf_of(b"BT ET", extra=b"/X " + b"[" * 100_000 + b"]" * 100_000), "None of the 1 pages"),
     "records in each other": ("ppt", lambda: entangled(40), "read"),
     "paragraphs of a cell": ("docx", lambda: zipped({"word/document.xml": _cell(400_000)}, GOOD["docx"]()), "read"),
-    "columns": ("csv", lambda: b"a," * 1_000_000 + b"a\n", "The file has 1000001 columns"),
+    "columns": ("csv", lambda: b"a," * 1_000_000 + b"a\n", "There are 1,000,001 columns"),
     "quoted line ends": ("csv", lambda: b'a\n"' + b"\n" * 34 * 1024**2, "The value that starts in line 2 is larger than the limit"),
     "a line of 50 MB": ("txt", lambda: b"x" * 50 * 1024**2, "read"),
 }  # fmt: skip

@@ -316,7 +316,7 @@ def test_objects_that_cannot_be_stored_with_fields_say_why(tmp_path: Path, objec
 def test_keys_without_end_are_refused_early(tmp_path: Path) -> None:
     lines = "".join(f'{{"k{at}": 1}}\n' for at in range(100_000))
 
-    with pytest.raises(FileInvalid, match="The file has 10001 columns; the limit is 10000"):
+    with pytest.raises(FileInvalid, match="There are 10,001 columns; the limit is 10,000"):
         read(write(tmp_path / "t.ndjson", lines))
 
 
