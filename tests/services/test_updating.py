@@ -11,6 +11,7 @@ from models import DataSource, Role
 from services import sources
 from services.platform import Platform
 from services.sources import ApiGiven, FileGiven, TableGiven, sealing, updating
+from services.sources.connections import check
 from tests import factories
 from tests.services.places import Place, everything, make_place, put_upload, refused
 from tests.services.test_connecting import POSTGRES, connect_one
@@ -184,7 +185,6 @@ async def test_a_url_that_is_changed_meanwhile_is_not_put_back(
     place = await make_place()
     url = "https://data.example.com/cities.csv?token="
     source = await connect_one(platform, place, FileGiven(url=f"{url}old"))
-    check = updating.check
 
     async def overtaken(*given: Any, **named: Any) -> Any:
         monkeypatch.setattr(updating, "check", check)
