@@ -192,7 +192,7 @@ _JSON = _as_text(ColumnType.JSON, sql="to_json({0})::text")
 _ODD_LIST = _as_text(
     ColumnType.JSON,  # PostgreSQL's own text starts with a bracket where an index does not start at 1
     sql="case when {0}::text like '[%' then to_json({0}::text) else to_json({0}) end::text",
-    reason="JSON: holds arrays of several dimensions, indexes that do not start at 1, or infinite elements",
+    reason="JSON: holds arrays of several dimensions, indexes that do not start at 1, or elements such as infinity and 24:00",
 )
 
 
@@ -240,9 +240,10 @@ def _list_plan(element: str) -> Plan:
     is_native = element in _LISTED
     odd_element = inner.odd_sql.format("e") if is_native and inner.odd_sql else None
     odd_shape = "(array_ndims({0}) > 1 or array_lower({0}, 1) <> 1)"
+    selected = "{0}" if is_native else "{0}::text[]"
     return Plan(
         ColumnType.LIST,
-        "{0}" if is_native else "{0}::text[]",
+        f"case when {odd_shape} then null else {selected} end",  # the driver gives up at some of these
         store=_plain_list,
         is_odd=inner.is_odd if odd_element else None,
         odd_sql=odd_shape

@@ -159,6 +159,8 @@ POSTGRES_FLAGGED: Flagged = {
     "exact matrix": ("numeric[]", "'{{1.10},{NaN}}'", ColumnType.JSON, '[[1.10],["NaN"]]'),
     "raw matrix": ("bytea[]", r"""ARRAY[ARRAY['\x00ff'::bytea]]""", ColumnType.JSON, r'[["\\x00ff"]]'),
     "shifted": ("text[]", "'[0:1]={a,b}'", ColumnType.JSON, '"[0:1]={a,b}"'),
+    "shifted_on": ("int[]", "'[2:3]={7,8}'", ColumnType.JSON, '"[2:3]={7,8}"'),
+    "shifted_back": ("uuid[]", "'[-1:-1]={00000000-0000-0000-0000-000000000005}'", ColumnType.JSON, '"[-1:-1]={00000000-0000-0000-0000-000000000005}"'),
     "far": ("date[]", "'{infinity}'", ColumnType.JSON, '["infinity"]'),
     "midnights": ("time[]", "'{24:00,NULL}'", ColumnType.JSON, '["24:00:00",null]'),
 }  # fmt: skip
