@@ -192,7 +192,7 @@ _JSON = _as_text(ColumnType.JSON, sql="to_json({0})::text")
 _ODD_LIST = _as_text(
     ColumnType.JSON,  # PostgreSQL's own text starts with a bracket where an index does not start at 1
     sql="case when {0}::text like '[%' then to_json({0}::text) else to_json({0}) end::text",
-    reason="JSON: holds arrays of several dimensions, indexes that do not start at 1, or elements such as infinity and 24:00",
+    reason="JSON: holds arrays of several dimensions, indexes that do not start at 1, or elements like infinity, 24:00",
 )
 
 
