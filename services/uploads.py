@@ -100,13 +100,22 @@ async def _keep(
 
 async def drop(platform: Platform, source: DataSource, key: str) -> None:
     """Remove a file that this source reads no longer, unless another one of its project does; soft-deleted ones too."""
+    async with transaction():
+        is_last = await forget(source, key)
+    if is_last:
+        await platform.store.delete(key)
+
+
+async def forget(source: DataSource, key: str) -> bool:
+    """The rows' part of `drop`, in a transaction that takes the source from its file; whether the object is to go."""
     project_id: int = source.project_id  # type: ignore[attr-defined]
     others = (Eq("project_id", project_id), Compare("id", "!=", source.id))
-    async with transaction():
-        if await exists(DataSource, *others, KeyIs("settings", "object_key", key)):
-            return
-        await Upload.filter(object_key=key).delete()
-    await platform.store.delete(key)
+    # Held, or of two sources that leave it at once each would leave it to the other.
+    await Upload.filter(object_key=key).select_for_update().first()
+    if await exists(DataSource, *others, KeyIs("settings", "object_key", key)):
+        return False
+    await Upload.filter(object_key=key).delete()
+    return True
 
 
 def refuse_unreadable(name: str, field: str) -> None:

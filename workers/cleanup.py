@@ -8,6 +8,7 @@ from functools import partial
 
 from base.errors import Conflict
 from models import DataSource, Job, JobStatus
+from models.database import transaction
 from services import jobs, leases, uploads
 from services.leases import Lease, Progress
 from services.platform import Platform
@@ -49,8 +50,12 @@ async def _remove(platform: Platform, source: DataSource) -> None:
     await _end_work(source.id)
     async for info in platform.store.list(f"snapshots/{source.id}/"):
         await platform.store.delete(info.key)
-    await _remove_upload(platform, source)
-    await DataSource.filter(id=source.id).delete()  # its snapshots, jobs and logs go with it
+    key = source.settings.get("object_key")
+    async with transaction():
+        await DataSource.filter(id=source.id).delete()  # its snapshots, jobs and logs go with it
+        is_last = key is not None and await uploads.forget(source, key)
+    if is_last:  # killed before it, the object is one without a row, which housekeeping removes
+        await platform.store.delete(key)
 
 
 async def _end_work(source_id: int) -> None:
@@ -62,10 +67,3 @@ async def _end_work(source_id: int) -> None:
         if time.monotonic() > until:
             raise StillWorking("A job of the deleted source has not stopped yet.")
         await asyncio.sleep(END_PAUSE_SECONDS)
-
-
-async def _remove_upload(platform: Platform, source: DataSource) -> None:
-    """The uploaded file, unless another source reads it too."""
-    key = source.settings.get("object_key")
-    if key:
-        await uploads.drop(platform, source, key)

@@ -214,3 +214,17 @@ async def test_old_idempotency_keys_go(platform: Platform) -> None:
     await Housekeeper(platform).tidy()
 
     assert [key.key for key in await IdempotencyKey.all()] == ["1"]
+
+
+async def test_a_file_of_sources_that_go_at_once_goes_with_them(platform: Platform) -> None:
+    project = await make_project()
+    upload = await make_upload(project)
+    await put(platform, upload.object_key)
+    settings = {"object_key": upload.object_key}
+    gone = [await make_source(project, deleted_at=LONG_AGO, settings=settings) for _ in range(2)]
+    cleanups = [await cleanup_of(project, source.id) for source in gone]
+
+    await asyncio.gather(*(cleanup.run(platform, lease) for lease in cleanups))
+
+    assert await stored(platform) == set()
+    assert not await Upload.all().exists()
