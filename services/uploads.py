@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import secrets
 import unicodedata
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 
 import connectors
-from base.errors import Conflict, PayloadTooLarge, PlatformError, Unsupported
+from base.errors import Conflict, NotFound, PayloadTooLarge, PlatformError, Unsupported
 from models import DataSource, Project, Upload
 from models.database import transaction
 from models.rows import Compare, Eq, KeyIs, exists
@@ -98,6 +98,21 @@ async def _keep(
     return replace(file, object_key=done["object_key"])
 
 
+async def hold(project_pk: int, places: Mapping[str, str]) -> None:
+    """Keep files from going until the caller's transaction ends, by when a source names them.
+
+    `places` says for each object key where in the input it is. Raises NotFound for a file that is gone by now.
+    """
+    for key in sorted(places):  # one order, so no deadlock
+        upload = Upload.filter(object_key=key, project_id=project_pk)
+        if await upload.select_for_update(no_key=True).first() is None:
+            raise NotFound(
+                "The uploaded file was just removed with the last data source that read it.",
+                hint="Upload it again.",
+                field=places[key],
+            )
+
+
 async def drop(platform: Platform, source: DataSource, key: str) -> None:
     """Remove a file that this source reads no longer, unless another one of its project does; soft-deleted ones too."""
     async with transaction():
@@ -110,7 +125,7 @@ async def forget(source: DataSource, key: str) -> bool:
     """The rows' part of `drop`, in a transaction that takes the source from its file; whether the object is to go."""
     project_id: int = source.project_id  # type: ignore[attr-defined]
     others = (Eq("project_id", project_id), Compare("id", "!=", source.id))
-    # Held, or of two sources that leave it at once each would leave it to the other.
+    # Held, as in `hold`; and of two sources that leave it at once each would leave it to the other.
     await Upload.filter(object_key=key).select_for_update().first()
     if await exists(DataSource, *others, KeyIs("settings", "object_key", key)):
         return False

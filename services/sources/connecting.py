@@ -8,11 +8,11 @@ from typing import Any
 
 from base.errors import InvalidInput, NotFound
 from models import Dataset, DataSource, DataSourceStatus, DriftPolicy, Project
-from services import datasets, dispatch, idempotency, jobs, values
+from services import datasets, dispatch, idempotency, jobs, uploads, values
 from services.access import Viewer, find
 from services.idempotency import Result
 from services.platform import Platform
-from services.sources.connections import Given, check
+from services.sources.connections import Given, check, key_place
 from services.sources.names import refusal, refuse_taken
 from services.sources.policies import POLICIES, policy
 from services.sources.sealing import seal
@@ -54,10 +54,11 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A source that has been checked and only has to be written."""
+    """A source that has been checked and only has to be written; `key_place` is where its object key would be."""
 
     values: dict[str, Any]
     secrets: dict[str, str]
+    key_place: str
 
 
 async def connect(
@@ -185,7 +186,7 @@ async def _prepare(
         "metadata": metadata,
         "selections": chosen,
     }
-    return _Ready(row, checked.secrets)
+    return _Ready(row, checked.secrets, key_place(source.connection, place))
 
 
 def _paths(ready: Sequence[_Ready]) -> dict[str, str]:
@@ -203,6 +204,9 @@ async def _write(
 ) -> Result:
     """Write the sources, each sealed for its own key, and queue their syncs; in the caller's transaction."""
     await datasets.hold(dataset.id, "input.datasetId")
+    project_pk: int = dataset.project_id  # type: ignore[attr-defined]
+    keys = ((each.values["settings"].get("object_key"), each.key_place) for each in ready)
+    await uploads.hold(project_pk, {key: place for key, place in keys if key is not None})
     source_pks, job_pks = [], []
     for each in ready:
         source = await DataSource.create(

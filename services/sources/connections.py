@@ -96,6 +96,11 @@ class Checked:
         return self.type is DataSourceType.FILE and not is_placed
 
 
+def key_place(given: Given, path: str) -> str:
+    """Where in the input the object key of a connection at `path` is."""
+    return f"{path}.{_MEMBERS[type(given)]}.objectKey"
+
+
 async def check(
     platform: Platform,
     project: Project,

@@ -11,10 +11,10 @@ import connectors
 from base.errors import Conflict, InvalidInput
 from models import DataSource, DataSourceStatus, DataSourceType, Project
 from models.database import transaction
-from services import dispatch, jobs, values
+from services import dispatch, jobs, uploads, values
 from services.access import Viewer, find
 from services.platform import Platform
-from services.sources.connections import Checked, FileGiven, Given, check
+from services.sources.connections import Checked, FileGiven, Given, check, key_place
 from services.sources.fetching import FETCHED, NAMED
 from services.sources.holding import held
 from services.sources.names import refuse_taken
@@ -57,15 +57,19 @@ async def update(
     if "connection" in changes:
         checked = await _checked(platform, source, _required(changes["connection"]))
     source_pk: int = source.id
+    project_pk: int = source.project_id  # type: ignore[attr-defined]
     job_pks: list[int] = []
     async with transaction():
         if unique_name and "name" in new:
-            project_pk: int = source.project_id  # type: ignore[attr-defined]
             await refuse_taken(project_pk, {new["name"]: "input.name"}, besides=source_pk)
         now = await held(source_pk)
         if checked is not None:
             _refuse_overtaken(source, now)
             new |= _reconnected(platform, now, checked)
+            key = checked.settings.get("object_key")
+            if key is not None and key != now.settings.get("object_key"):
+                place = key_place(changes["connection"], "input.connection")
+                await uploads.hold(project_pk, {key: place})
         if _is_read_anew(now, new):
             new["generation"] = now.generation + 1
         if new:

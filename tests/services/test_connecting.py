@@ -9,7 +9,7 @@ import pytest
 from base.errors import Conflict, Forbidden, InvalidInput, NotFound, PayloadTooLarge, Unsupported
 from base.ids import public_id
 from models import Dataset, DataSource, DataSourceStatus, DataSourceType, Job, Project, Role, Upload
-from services import sources
+from services import sources, uploads
 from services.platform import Platform
 from services.sources import (
     Connected,
@@ -21,6 +21,7 @@ from services.sources import (
     TableGiven,
     connecting,
 )
+from services.sources.connections import check
 from tests import factories
 from tests.services.places import Place, make_place, put_upload, refused
 from tests.services.test_selections import selected
@@ -360,3 +361,24 @@ async def test_a_dataset_that_was_just_deleted_takes_nothing(platform: Platform)
     async with refused(NotFound, "input.datasetId"):
         await connecting._write(platform, place.viewer, held, [ready], sync=True)
     assert await Upload.all().count() == 0
+
+
+async def test_a_file_that_goes_meanwhile_is_not_connected(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = await make_place()
+    upload = await put_upload(platform, place.project)
+    last = await connect_one(platform, place, FileGiven(upload.object_key))
+
+    async def overtaken(*given: Any, **named: Any) -> Any:
+        checked = await check(*given, **named)
+        await DataSource.filter(id=last.id).delete()
+        await uploads.drop(platform, last, upload.object_key)
+        return checked
+
+    monkeypatch.setattr(connecting, "check", overtaken)
+    with pytest.raises(NotFound) as caught:
+        await connect_one(platform, place, FileGiven(upload.object_key))
+
+    assert caught.value.field == "input.sources[0].connection.file.objectKey"
+    assert not await DataSource.all().exists()

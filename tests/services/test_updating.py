@@ -8,7 +8,7 @@ import pytest
 from base.errors import Conflict, Forbidden, InvalidInput, NotFound
 from base.ids import public_id
 from models import DataSource, Role
-from services import sources
+from services import sources, uploads
 from services.platform import Platform
 from services.sources import ApiGiven, FileGiven, TableGiven, sealing, updating
 from services.sources.connections import check
@@ -197,6 +197,28 @@ async def test_a_url_that_is_changed_meanwhile_is_not_put_back(
 
     now = await DataSource.get(id=source.id)
     assert sealing.unseal(platform.keyring, now) == {"url": f"{url}new"}
+
+
+async def test_a_file_that_goes_meanwhile_is_not_taken(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = await make_place()
+    old, new = [await put_upload(platform, place.project) for _ in range(2)]
+    source = await connect_one(platform, place, FileGiven(old.object_key))
+    last = await connect_one(platform, place, FileGiven(new.object_key))
+
+    async def overtaken(*given: Any, **named: Any) -> Any:
+        checked = await check(*given, **named)
+        await DataSource.filter(id=last.id).delete()
+        await uploads.drop(platform, last, new.object_key)
+        return checked
+
+    monkeypatch.setattr(updating, "check", overtaken)
+    with pytest.raises(NotFound) as caught:
+        await change(platform, place, source, connection=FileGiven(new.object_key))
+
+    assert caught.value.field == "input.connection.file.objectKey"
+    assert (await DataSource.get(id=source.id)).settings == source.settings
 
 
 async def test_a_database_does_not_become_a_file(platform: Platform) -> None:
