@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from base.errors import InvalidInput
+from base.errors import ConnectionFailed, InvalidInput
 from base.tables import Column, ColumnType, TableSchema
 from connectors import since, sql
 from connectors.errors import ReadAgain
@@ -29,11 +29,12 @@ _COMPARED = {
 class Plan:
     """How a column is read.
 
-    `sql` selects `{0}`. `store` makes the stored array of the driver's, or raises ArrowInvalid; `is_odd` finds in it
-    values that the driver got wrong; a `flag` is the source's own mark of such values, selected beside. `odd_sql` finds
-    all of these in the source, and `widened` is then read instead, for the `reason` it gives. `order` is what of `{0}`
-    to compare so that the source agrees with the order of the stored values (text by its UTF-8 bytes), None where they
-    have none; `unordered` finds values that are stored but take no part in it, as NaN; `sorts` says a sort is exact.
+    `sql` selects `{0}`. `store` makes the stored array of the driver's, or raises ArrowInvalid, for another type
+    ArrowNotImplementedError; `is_odd` finds in it values that the driver got wrong; a `flag` is the source's own mark
+    of such values, selected beside. `odd_sql` finds all of these in the source, and `widened` is then read instead, for
+    the `reason` it gives. `order` is what of `{0}` to compare so that the source agrees with the order of the stored
+    values (text by its UTF-8 bytes), None where they have none; `unordered` finds values that are stored but take no
+    part in it, as NaN; `sorts` says a sort is exact.
     """
 
     type: ColumnType
@@ -266,16 +267,16 @@ class Query:
         )
 
     def store(self, raw: Sequence[pa.Array]) -> list[pa.Array] | None:
-        """The arrays to store; None where a value did not survive."""
+        """The arrays to store; None where a value did not survive. Raises ConnectionFailed where none ever will."""
         selected = self.selected
         arrays = []
         for source, values in zip(selected, raw, strict=False):
             plan = source.plan
             try:
                 stored = values if plan.store is None else plan.store(values)
-            except pa.ArrowInvalid:
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 if plan.widened is None:
-                    raise
+                    raise self._refusal(source) from error
                 return None
             if plan.is_odd is not None and plan.is_odd(stored):
                 return None
@@ -283,6 +284,14 @@ class Query:
         if any(pc.any(mark).as_py() for mark in raw[len(selected) :]):
             return None
         return arrays
+
+    def _refusal(self, source: Source) -> ConnectionFailed:
+        return ConnectionFailed(
+            f"A value in the column {source.column.name} of {self.relation.title} is none of its type,"
+            f" {source.column.native_type}.",
+            hint="A text may hold bytes that are not UTF-8, or the column is of another type by now."
+            " Mend it in the source, or leave the column out.",
+        )
 
     def position(
         self, batch: pa.RecordBatch, widened: frozenset[str], row: int = -1

@@ -60,7 +60,9 @@ class MysqlConnector(RelationalConnector[Session]):
         return f"{'MariaDB' if session.is_mariadb else PRODUCT} {session.version.partition('-')[0]}"
 
     def _load(self) -> list[Relation]:
-        return catalog.load(self._session())
+        session = self._session()
+        with session.failures("the catalog"):
+            return catalog.load(session)
 
     def _schemas(self, table: TableSchema) -> set[str | None]:
         """MySQL's schema is the database, and a connection has one."""

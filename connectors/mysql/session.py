@@ -95,7 +95,8 @@ class Session:
 
     def _begin(self) -> None:
         self._driver.wait_at_most(self._read_seconds + GRACE_SECONDS)
-        self.version = str(self.rows("SELECT version() AS v", "the version")[0]["v"])
+        with self.failures("the version"):
+            self.version = str(self.rows("SELECT version() AS v", "the version")[0]["v"])
         self.is_mariadb = "mariadb" in self.version.lower()
         limit = (
             f"max_statement_time = {self._read_seconds}"
@@ -124,7 +125,7 @@ class Session:
 
     def rows(self, statement: str, what: str = "the catalog") -> list[dict[str, Any]]:
         """All rows of a small result."""
-        with self._failures(what), self._driver.cursor(DictCursor) as cursor:
+        with self.failures(what), self._driver.cursor(DictCursor) as cursor:
             cursor.execute(statement)
             return [
                 {
@@ -138,7 +139,7 @@ class Session:
     def stream(self, statement: str, what: str, columns: int) -> Iterator[list[pa.Array]]:
         """The cells of a result, in batches of about `BATCH_BYTES`. Left before its end, it ends the session."""
         limits = self._connection.limits
-        with self._failures(what):
+        with self.failures(what):
             yield from self._driver.stream(
                 statement,
                 columns,
@@ -151,13 +152,19 @@ class Session:
         self._driver.hang_up()
 
     @contextlib.contextmanager
-    def _failures(self, what: str) -> Iterator[None]:
+    def failures(self, what: str) -> Iterator[None]:
+        """What a server may cause within as errors of ours; `what` is read, for messages."""
         try:
             yield
+        except (PlatformError, MemoryError):
+            raise
         except err.MySQLError as error:
             raise self._meaning(_code(error), what) from error
-        except RuntimeError as error:  # the driver's word for a server that asks for a file of ours
-            raise self._failed(what, "") from error
+        except Exception as error:  # bytes of another protocol make the driver fail in any way
+            raise ConnectionFailed(
+                f"{PRODUCT} answered in a way that cannot be read, while {what} was ({type(error).__name__}).",
+                hint="A server of another product, or a proxy before it, may not keep to the protocol.",
+            ) from error
 
     def _meaning(self, code: int, what: str) -> PlatformError:
         if code in _EXPIRED:
@@ -225,8 +232,9 @@ def _dial(connection: Connection) -> WireConnection:
     )
     try:
         driver.connect(_socket(address, settings["port"], seconds))
-    except (OSError, RuntimeError, ValueError, IndexError, err.MySQLError) as error:
-        # A peer that speaks something else fails in whatever way its bytes make the driver fail.
+    except MemoryError:
+        raise
+    except Exception as error:  # as in `failures`
         raise _refusal(connection, error) from error
     return driver
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pymysql import err
 from pymysql.connections import Connection
 from pymysql.constants import COMMAND, FLAG
-from pymysql.protocol import MysqlPacket
+from pymysql.protocol import FieldDescriptorPacket, MysqlPacket
 
 from connectors.mysql.rows import HEADER_BYTES, PADDING_BYTES, Field, Positions, Rows, malformed
 
@@ -40,17 +40,18 @@ class PasswordNeedsTls(err.OperationalError):
 
 
 class WireConnection(Connection):
-    """The driver's connection with a way to stream rows. Raises the driver's errors and `PasswordNeedsTls`."""
+    """The driver's connection with a way to stream rows. Raises the driver's errors and `PasswordNeedsTls`.
+
+    Where a server does not keep to the protocol, the driver may fail with any other exception.
+    """
 
     _rfile: BufferedReader
     _is_ahead = False  # the driver may have read rows with the columns' names
-    _result: Any
     _secure: bool
     password: bytes
     _read_timeout: float | None
     _force_close: Callable[[], None]
     _execute_command: Callable[[int, str | bytes], None]
-    _read_query_result: Callable[[bool], int]
     _read_packet: Callable[..., Any]
 
     def stream(
@@ -59,23 +60,27 @@ class WireConnection(Connection):
         """The columns of one statement in pieces of about these sizes. Read them to the end before another one."""
         number = self._prepare(statement)
         self._execute_command(COMMAND.COM_STMT_EXECUTE, _EXECUTED.pack(number, 0, 1))
-        self._read_query_result(True)  # does not wait for the rows
-        self._is_ahead = True
-        result, is_read = self._result, False
+        is_read = False
         try:
-            if result.field_count != columns:
-                raise malformed("another number of columns")
-            fields = [Field(f.type_code, bool(f.flags & FLAG.UNSIGNED)) for f in result.fields]
             splitter = Splitter(self, bytes_max, min(rows_max, CELLS_MAX // columns))
+            fields = self._fields(columns)
+            self._is_ahead = True
             for rows in splitter.pieces():
                 yield rows.columns(fields)
             is_read = True
         finally:
-            result.unbuffered_active = False  # or the driver would look for the rest itself
-            result.connection = None
             if not is_read:
                 self.hang_up()
         self._execute_command(COMMAND.COM_STMT_CLOSE, _HEADER.pack(number))  # is not answered
+
+    def _fields(self, columns: int) -> list[Field]:
+        """The columns of a result, which has to have so many; its rows come next."""
+        if self._read_packet(MysqlPacket).read_length_encoded_integer() != columns:
+            raise malformed("another number of columns")
+        found = [self._read_packet(FieldDescriptorPacket) for _ in range(columns)]
+        if not self._read_packet(MysqlPacket).is_eof_packet():
+            raise malformed("more columns than were told of")
+        return [Field(each.type_code, bool(each.flags & FLAG.UNSIGNED)) for each in found]
 
     def _prepare(self, statement: str) -> int:
         """The number that the server gives a statement."""

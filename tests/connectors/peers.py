@@ -171,15 +171,27 @@ def ask_for_a_file(path: str, received: list[bytes]) -> Callable[[socket.socket]
     return converse
 
 
-def answer_as_mysql(answers: Mapping[int, bytes]) -> Callable[[socket.socket], None]:
-    """A MySQL server that answers each command by its number, all others with OK."""
+def answer_as_mysql(answers: Mapping[bytes, bytes]) -> Callable[[socket.socket], None]:
+    """A MySQL server that answers each command by how it starts, all others with OK."""
 
     def converse(client: socket.socket) -> None:
         client.sendall(mysql_greeting())
         _receive(client)
         client.sendall(packet(2, MYSQL_OK))
         while command := _receive(client)[1]:
-            client.sendall(answers.get(command[0], packet(1, MYSQL_OK)))
+            found = (each for start, each in answers.items() if command.startswith(start))
+            client.sendall(next(found, packet(1, MYSQL_OK)))
+
+    return converse
+
+
+def greet_as_mysql(greeting: bytes, answer: bytes = b"") -> Callable[[socket.socket], None]:
+    """A MySQL server that greets so, and answers a login so."""
+
+    def converse(client: socket.socket) -> None:
+        client.sendall(greeting)
+        if answer and _receive(client)[1]:
+            client.sendall(answer)
 
     return converse
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import secrets
+import struct
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pymysql
 import pytest
+from pymysql.constants import COMMAND
 
 from base.errors import ConnectionFailed, InvalidInput
 from base.net import Guard
@@ -22,7 +24,7 @@ from connectors.mysql import KIND
 from tests import databases
 from tests.clients import free_port
 from tests.connectors import peers
-from tests.connectors.peers import connect
+from tests.connectors.peers import connect, packet
 from tests.databases import MysqlServer
 
 Cursor = pymysql.cursors.Cursor
@@ -132,6 +134,57 @@ def test_closed_silent_and_foreign_ports_look_the_same() -> None:
         error.message.replace(str(port), "PORT") for error, port in zip(errors, ports, strict=True)
     ] == ["No MySQL server answered at 127.0.0.1:PORT."] * 3
     assert all(isinstance(error, SourceUnreachable) and error.retryable for error in errors)
+
+
+CAN = struct.pack("<H", 0xF7FF)
+GREETING = peers.mysql_greeting()
+END = packet(3, b"\xfe\0\0\x02\0")
+# The definition of the column v: a text.
+VERSION = packet(2, b"\3def\0\0\0\1v\0" + struct.pack("<BHIBHBH", 12, 45, 100, 253, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("greeting", "answer"),
+    [
+        (packet(0, b""), b""),
+        (packet(0, b"\x0a"), b""),
+        (packet(0, b"\x0a8.0\0" + bytes(4) + b"a" * 8 + b"\0" + CAN), b""),
+        (packet(0, b"\xff"), b""),
+        (GREETING, packet(2, b"\xff")),
+        (GREETING, packet(2, b"\xfemysql_old_password\0" + b"a" * 8 + b"\0")),
+        (GREETING, packet(2, b"\xfe")),
+    ],
+)  # fmt: skip
+def test_a_greeting_that_is_none_is_a_foreign_port(greeting: bytes, answer: bytes) -> None:
+    with peers.serve(peers.greet_as_mysql(greeting, answer)) as port:
+        error = failure({**FIELDS, "port": port, "ssl_mode": "disable"})
+
+    assert isinstance(error, SourceUnreachable)
+    assert error.message == f"No MySQL server answered at 127.0.0.1:{port}."
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (packet(1, b"\xff"), "error"),
+        (packet(1, b"\xff\x28\x04"), "IndexError"),
+        (packet(1, b"\1") + packet(2, b"\xfb"), "IndexError"),
+        (packet(1, b"\1") + packet(2, b"\x05abc"), "AssertionError"),
+        (packet(1, b"\1") + VERSION + packet(3, b"no end"), "AssertionError"),
+        (packet(1, b"\1") + VERSION + END + packet(4, b"\x09abc") + END, "AssertionError"),
+        (packet(1, b"\1") + VERSION + END + packet(4, b"\xfe\0\0\x02\0"), "IndexError"),
+        (packet(1, b"\1") + VERSION + END + packet(4, b"\1\xff"), "UnicodeDecodeError"),
+        (packet(1, b"\xfb/etc/passwd"), "RuntimeError"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_an_error_of_the_source(answer: bytes, error: str) -> None:
+    statement = bytes([COMMAND.COM_QUERY]) + b"SELECT version()"
+    with peers.serve(peers.answer_as_mysql({statement: answer})) as port:
+        found = failure({**FIELDS, "port": port, "ssl_mode": "disable"})
+
+    assert found.message == (
+        f"MySQL answered in a way that cannot be read, while the version was ({error})."
+    )
 
 
 def test_an_unknown_host_is_unreachable_and_a_closed_network_refused() -> None:

@@ -292,7 +292,8 @@ def defined(number: int, columns: int) -> bytes:
 
 def streamed(prepare: bytes, execute: bytes) -> list[list[Any]]:
     """What a client that expects one column reads from a server that answers so."""
-    answers = {COMMAND.COM_STMT_PREPARE: prepare, COMMAND.COM_STMT_EXECUTE: execute}
+    commands = COMMAND.COM_STMT_PREPARE, COMMAND.COM_STMT_EXECUTE
+    answers = {bytes([code]): each for code, each in zip(commands, (prepare, execute), strict=True)}
     with peers.serve(peers.answer_as_mysql(answers)) as port:
         connection = WireConnection(host="127.0.0.1", port=port, user="reader", read_timeout=60)
         try:
@@ -316,6 +317,9 @@ def test_the_rows_of_a_prepared_statement_are_streamed() -> None:
         (packet(1, b"\1" + bytes(11)), b""),
         (prepared(0), packet(1, peers.MYSQL_OK)),  # nothing to read
         (prepared(0), packet(1, b"\2") + defined(2, 2) + END),  # a column too many
+        (prepared(0), packet(1, b"\xfe" + b"\xff" * 8)),  # of which none ever comes
+        (prepared(0), packet(1, b"\xfb/etc/passwd")),
+        (prepared(0), packet(1, b"\1") + defined(2, 2) + END),
     ],
 )
 def test_an_answer_that_is_none_of_a_prepared_statement_is_refused(
