@@ -25,6 +25,8 @@ TIMESTAMPS = frozenset({"timestamp", "timestamp_s", "timestamp_ms", "timestamp_n
 TIMESTAMP_TZ = "timestamp with time zone"
 LISTS = frozenset({"list", "array"})
 NESTED = LISTS | {"struct", "map", "union", "variant"}
+_WIDE = frozenset({"hugeint", "uhugeint", "uuid"})
+_NARROW_DIGITS_MAX = 18  # of a decimal that has 64 bits
 _BARE = _SMALL_INTEGERS | {"boolean"}  # the same in JSON as in SQL
 # Types whose text never needs an escape, and the macro that makes the text.
 _PLAIN: dict[str, str | None] = {
@@ -139,6 +141,20 @@ def exact_text(value: str, stored: DuckDBPyType) -> str:
     """SQL for the text of a scalar that is not a text itself; it never needs an escape."""
     macro = _PLAIN[stored.id]
     return f"{macro}({value})" if macro else f"{value}::varchar"
+
+
+def told(value: str, stored: DuckDBPyType) -> str:
+    """SQL of a value by whose 64-bit hash it is told from others.
+
+    DuckDB's own hash does not do that for lists, records and numbers of 128 bits: `[]`, `[null]` and no list have the
+    same one, and so have 0 and -1.
+    """
+    if stored.id in NESTED:
+        return f"case when {value} is not null then {json_cell(value, stored)} end"
+    is_wide = stored.id in _WIDE or (
+        stored.id == "decimal" and int(str(dict(stored.children)["precision"])) > _NARROW_DIGITS_MAX
+    )
+    return f"{value}::varchar" if is_wide else value
 
 
 def _nested(value: str, stored: DuckDBPyType, names: count[int]) -> str:

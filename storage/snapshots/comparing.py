@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from duckdb.sqltypes import DOUBLE, DuckDBPyType
 
 from base.tables import Column, ColumnType
-from storage.snapshots.cells import FLOATS, INTEGERS, NESTED, TIMESTAMP_TZ, TIMESTAMPS, json_cell
+from storage.snapshots.cells import FLOATS, INTEGERS, NESTED, TIMESTAMP_TZ, TIMESTAMPS, told
 from storage.snapshots.filters import Stored
 from storage.snapshots.relations import exact_form
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A column of the two sides; `old_forms` and `new_forms` are SQL that is equal where the cells are."""
+    """A column of the two sides.
+
+    `old_forms` and `new_forms` are SQL that is equal where the cells are, and has other hashes where they are not.
+    """
 
     column: Column
     old: Stored | None
@@ -36,12 +39,19 @@ def pairs(old: Sequence[Stored], new: Sequence[Stored]) -> list[Pair]:
     return found + [_pair(stored, None) for stored in before.values()]
 
 
+def key_forms(pair: Pair) -> tuple[str, str]:
+    """The same for a column of a key that both sides have: a key is one where MERGE takes it for one."""
+    if pair.old and pair.new and _is_number_text(pair.old) and _is_number_text(pair.new):
+        return _digits(pair.old.sql), _digits(pair.new.sql)
+    return pair.old_forms[0], pair.new_forms[0]  # of floats the other one tells zeros apart
+
+
 def _pair(old: Stored | None, new: Stored | None) -> Pair:
     if old is not None and new is not None:
         return Pair(new.column, old, new, *_common(old, new))
     known = old or new
     assert known is not None
-    forms = tuple(exact_form(known.sql, known.type))
+    forms = _forms(known.sql, known.type)
     nulls = ("null",) * len(forms)
     if new is None:
         return Pair(known.column, old, None, forms, nulls)
@@ -56,7 +66,7 @@ def _common(old: Stored, new: Stored) -> tuple[tuple[str, ...], tuple[str, ...]]
     if kinds <= FLOATS:
         return _both(f"{old.sql}::double", f"{new.sql}::double", DOUBLE)
     if kinds <= INTEGERS:
-        return (f"{old.sql}::hugeint",), (f"{new.sql}::hugeint",)
+        return (f"{old.sql}::varchar",), (f"{new.sql}::varchar",)
     if _is_number(old) and _is_number(new):
         return (_digits(old.sql),), (_digits(new.sql),)
     if kinds <= TIMESTAMPS | {"date"}:
@@ -65,7 +75,12 @@ def _common(old: Stored, new: Stored) -> tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def _both(old: str, new: str, stored: DuckDBPyType) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return tuple(exact_form(old, stored)), tuple(exact_form(new, stored))
+    return _forms(old, stored), _forms(new, stored)
+
+
+def _forms(value: str, stored: DuckDBPyType) -> tuple[str, ...]:
+    form = told(value, stored)
+    return tuple(exact_form(value, stored)) if form == value else (form,)
 
 
 def _is_number_text(stored: Stored) -> bool:
@@ -84,7 +99,7 @@ def _text(stored: Stored) -> str:
     """SQL of the exact text of a value, as a source would write it."""
     kind, name = stored.type.id, stored.sql
     if kind in NESTED:
-        return f"case when {name} is not null then {json_cell(name, stored.type)} end"
+        return told(name, stored.type)
     if kind in _TEXTS:
         return _TEXTS[kind].format(name)
     return f"{name}::varchar"

@@ -37,7 +37,7 @@ from storage.snapshots.changes import (
     Side,
     identity_of,
 )
-from storage.snapshots.comparing import Pair, pairs
+from storage.snapshots.comparing import Pair, key_forms, pairs
 from storage.snapshots.engine import EnginePool, locked
 from storage.snapshots.filters import Stored, stored_columns
 from storage.snapshots.manifest import LocalPart
@@ -180,9 +180,7 @@ class _Comparison:
 
     def _side(self, name: str, side: Side, rest: _Rest) -> str | None:
         """A query of `place`, the key and the row's hash, of the rows that are left; None where there are none."""
-        is_old = name == "old"
-        forms = [f for pair in self._pairs for f in (pair.old_forms if is_old else pair.new_forms)]
-        wanted = [f"hash({', '.join(forms)}) as h"]
+        wanted = [f"hash({', '.join(_flat(self._pairs, name))}) as h"]
         wanted += [f"{key} as k{at}" for at, key in enumerate(self._key_forms(name))]
         reads = []
         if rest.whole:
@@ -199,11 +197,7 @@ class _Comparison:
         return " union all ".join(f"(select * from {read})" for read in reads) or None  # noqa: S608 - names of ours
 
     def _key_forms(self, name: str) -> list[str]:
-        return [
-            form
-            for pair in self._key
-            for form in (pair.old_forms if name == "old" else pair.new_forms)
-        ]
+        return [key_forms(pair)[name == "new"] for pair in self._key]
 
     def _load(self, table: str, rows: Sequence[tuple[int, vectors.Vector]]) -> None:
         """A table of the places of these rows of these parts."""
@@ -225,7 +219,7 @@ class _Comparison:
             return
         if self._key and self._is_unique(old) and self._is_unique(new):
             same = " and ".join(
-                f"o.k{at} is not distinct from n.k{at}" for at in range(len(self._key_forms("new")))
+                f"o.k{at} is not distinct from n.k{at}" for at in range(len(self._key))
             )
             self._execute(
                 "create temp table changes as select o.place as old, n.place as new"  # noqa: S608 - as above
@@ -237,7 +231,7 @@ class _Comparison:
         self._compare_content(old, new)
 
     def _is_unique(self, side: str) -> bool:
-        key = ", ".join(f"k{at}" for at in range(len(self._key_forms("new"))))
+        key = ", ".join(f"k{at}" for at in range(len(self._key)))
         twice = f"select 1 from ({side}) group by hash({key}) having count(*) > 1 limit 1"  # noqa: S608 - as above
         return not self._execute(twice)
 

@@ -446,12 +446,12 @@ class _Table:
     def _cells_of(self, stored: Stored, wanted: Sequence[int]) -> dict[int, str]:
         """A value, as its cell, for each of these hashes: what is frequent is mostly in the first part."""
         found: dict[int, str] = {}
-        names = f"select hash({stored.sql}) h, {cell_of('any_value(' + stored.sql + ')', stored)}"
+        names = f"select {hash_of(stored)} h, {cell_of('any_value(' + stored.sql + ')', stored)}"
         for file in self._engine.files:
             left = [str(value) for value in wanted if value not in found]
             if not left:
                 break
-            where = f"where hash({stored.sql}) in ({', '.join(left)}) group by h"
+            where = f"where {hash_of(stored)} in ({', '.join(left)}) group by h"
             rows = self._cursor.rows(f"{names} from {self._engine.scan} {where}", [[file]])
             found.update(rows)
         return found

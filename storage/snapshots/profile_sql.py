@@ -10,7 +10,7 @@ import orjson
 
 from base.errors import InvalidInput
 from base.tables import ColumnType
-from storage.snapshots.cells import NESTED, json_cell
+from storage.snapshots.cells import NESTED, json_cell, told
 from storage.snapshots.filters import Stored, sort_key
 
 VALUE_CHARS_MAX = 1000  # of a value that is shown
@@ -18,7 +18,7 @@ VALUE_CHARS_MAX = 1000  # of a value that is shown
 
 def hash_of(stored: Stored) -> str:
     """SQL of the 64-bit hash of a value, null for none."""
-    return f"case when {stored.sql} is not null then hash({stored.sql}) end"
+    return f"case when {stored.sql} is not null then hash({told(stored.sql, stored.type)}) end"
 
 
 def sample_of(stored: Stored, scan: str, rows: int) -> str:

@@ -260,6 +260,66 @@ async def test_other_types_compare_without_loss(
         assert difference.rows[0].columns == ("v",)
 
 
+@pytest.mark.parametrize(
+    ("kind", "old", "new"),
+    [
+        (pa.decimal128(38, 2), Decimal("0.00"), Decimal("-0.01")),
+        (pa.decimal128(30, 0), Decimal(1), Decimal(2**64)),
+        (pa.list_(pa.int64()), None, []),
+        (pa.list_(pa.int64()), [], [None]),
+        (pa.list_(pa.list_(pa.int64())), [[1], [2]], [[1, 2]]),
+        (pa.list_(pa.string()), ["a, b"], ["a", "b"]),
+        (pa.list_(pa.decimal128(38, 0)), [Decimal(0)], [Decimal(-1)]),
+        (pa.struct([("a", pa.int64())]), None, {"a": None}),
+    ],
+)
+@pytest.mark.parametrize("key", [("id",), ()])
+async def test_values_that_only_nearly_are_the_same_differ(
+    compare: Diffs, tmp_path: Path, kind: pa.DataType, old: Any, new: Any, key: tuple[str, ...]
+) -> None:
+    one, other = (
+        of(
+            tmp_path / name,
+            {"id": (pa.array([1]), ColumnType.INTEGER), "v": (values, ColumnType.UNKNOWN)},
+        )
+        for name, values in (("a", pa.array([old], kind)), ("b", pa.array([new], kind)))
+    )
+
+    difference = await found(compare, one, other, key)
+
+    counts = (difference.added, difference.removed, difference.changed)
+    assert counts == ((0, 0, 1) if key else (1, 1, 0))
+
+
+async def test_whole_numbers_of_another_width_differ(compare: Diffs, tmp_path: Path) -> None:
+    ids = (pa.array([1, 2]), ColumnType.INTEGER)
+    one = of(tmp_path / "a", {"id": ids, "v": (pa.array([0, 5], pa.int32()), ColumnType.INTEGER)})
+    other = of(tmp_path / "b", {"id": ids, "v": (pa.array([-1, 5]), ColumnType.INTEGER)})
+
+    assert [shown(row)[1:4] for row in (await found(compare, one, other)).rows] == [
+        ([1], [1, 0], [1, -1])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind"),
+    [
+        (pa.array([0.0, 1.5]), pa.array([-0.0, 1.5]), ColumnType.FLOAT),
+        (pa.array(["1.0", "2"]), pa.array(["1.00", "2"]), ColumnType.DECIMAL),
+    ],
+)
+async def test_one_key_written_otherwise_is_a_change(
+    compare: Diffs, tmp_path: Path, old: pa.Array, new: pa.Array, kind: ColumnType
+) -> None:
+    one, other = (of(tmp_path / n, {"k": (v, kind)}) for n, v in (("a", old), ("b", new)))
+
+    difference = await found(compare, one, other, ("k",))
+
+    assert difference.key == ("k",)
+    assert (difference.added, difference.removed, difference.changed) == (0, 0, 1)
+    assert difference.rows[0].columns == ("k",)
+
+
 async def test_decimals_as_text_compare_as_numbers(compare: Diffs, tmp_path: Path) -> None:
     one = of(tmp_path / "a", {"v": (pa.array([Decimal("1.50")]), ColumnType.DECIMAL)})
     other = of(tmp_path / "b", {"v": (pa.array(["1.5"]), ColumnType.DECIMAL)})

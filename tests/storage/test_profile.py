@@ -127,6 +127,26 @@ def test_decimals(tmp_path: Path, digits: int) -> None:
         assert found["histogram"][-1]["upper"] == 0.1
 
 
+def test_many_wide_decimals_are_all_counted(tmp_path: Path) -> None:
+    values = pa.array(range(-6_000, 6_000)).cast(pa.decimal128(38, 0))
+    parts = tables.write(tmp_path, pa.table({"c": values}), part_rows=6_000)
+
+    found = profiled(tmp_path, parts, ColumnType.DECIMAL)
+
+    assert (found["count"], found["distinct"]) == (12_000, 12_000)
+
+
+def test_many_lists_of_which_some_are_empty_are_all_counted(tmp_path: Path) -> None:
+    lists: list[Any] = [[], [None], [None], *([number] for number in range(10_001))]
+    values = pa.array(lists, pa.list_(pa.int64()))
+    parts = tables.write(tmp_path, pa.table({"c": values}), part_rows=6_000)
+
+    found = profiled(tmp_path, parts, ColumnType.LIST)
+
+    assert (found["count"], found["distinct"]) == (10_004, 10_003)
+    assert found["top"] == counts(([None], 2))
+
+
 def test_decimals_as_text(tmp_path: Path) -> None:
     values = ["9" * 60, "10", "9.5", "NaN", None]
 
