@@ -8,7 +8,9 @@ equal to itself and larger than every other number.
 from __future__ import annotations
 
 import base64
+import math
 import re
+import sys
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -142,6 +144,8 @@ def _read(stored: Stored, comparison: _Comparison, condition: RowFilter, field: 
 def _compare(stored: Stored, comparison: _Comparison, op: RowOp, values: Sequence[Any]) -> Sql:
     if comparison is _NUMBER:
         return _exact(stored, op, values)
+    if stored.type.id in _LARGEST:
+        return _floating(stored, comparison, op, values)
     left = comparison.left.format(stored.sql)
     if op is RowOp.IN:
         return _in(left, comparison.right, values)
@@ -183,6 +187,32 @@ def _beyond(stored: Stored, op: RowOp, *, is_above: bool) -> Sql:
         return _ALWAYS
     matching = {RowOp.LT, RowOp.LE} if is_above else {RowOp.GT, RowOp.GE}
     return Sql(f"{stored.sql} is not null") if op in matching else _NEVER
+
+
+def _floating(
+    stored: Stored, comparison: _Comparison, op: RowOp, values: Sequence[Decimal | float]
+) -> Sql:
+    """Compare a float column with numbers that may lie past all of its own: only infinities and NaN lie there too."""
+    largest = _LARGEST[stored.type.id]
+    if op is RowOp.IN:
+        held = [float(value) for value in values if not _is_past(value, largest)]
+        return _in(stored.sql, comparison.right, held)
+    value = values[0]
+    if _is_past(value, largest):
+        if op in _EQUALITY:
+            return _ALWAYS if op is RowOp.NE else _NEVER
+        op = _AT_THE_END[op][value > 0]
+        value = math.copysign(largest, value)
+    return Sql(f"{stored.sql} {_SYMBOLS[op]} {comparison.right}", (float(value),))
+
+
+def _is_past(value: Decimal | float, largest: float) -> bool:
+    return isinstance(value, Decimal) and abs(value) > largest
+
+
+_LESS, _GREATER = (RowOp.LT, RowOp.LE), (RowOp.GE, RowOp.GT)  # than the least, and the largest
+_AT_THE_END = {RowOp.LT: _LESS, RowOp.LE: _LESS, RowOp.GT: _GREATER, RowOp.GE: _GREATER}
+_LARGEST = {"float": (2 - 2**-23) * 2.0**127, "double": sys.float_info.max}
 
 
 def _range(stored: DuckDBPyType) -> tuple[Decimal, Decimal, int]:
@@ -233,7 +263,7 @@ def _decimal(value: Any) -> Decimal:
     number = Decimal(text)
     if abs(number.adjusted()) > DECIMAL_DIGITS_MAX:
         raise ValueError
-    return number
+    return number or Decimal(0)  # whole numbers have no -0.0
 
 
 _NUMERAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
@@ -244,8 +274,8 @@ def _decimal_text(value: Any) -> str:
     return value if value in _SPECIAL else f"{_decimal(value):f}"
 
 
-def _float(value: Any) -> float:
-    return float(value) if value in _SPECIAL else float(_decimal(value))
+def _float(value: Any) -> Decimal | float:
+    return float(value) if value in _SPECIAL else _decimal(value)
 
 
 def _date(value: Any) -> str:
