@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -163,9 +165,9 @@ def _objects(values: Any, where: str) -> pa.Array | pa.ChunkedArray:
         check(values[~missing], where)
     try:
         return pa.array(values, mask=missing, from_pandas=True)
-    except OverflowError:
-        return _large_integers(values, missing, where)
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        if isinstance(error, OverflowError) and found == {"integer"}:
+            return _large_integers(values, missing, where)
         reason = str(error).split("\n")[0][:200].rstrip(".")
         raise ScriptFailed(
             f"{where}: its values cannot be stored together: {reason}.",
@@ -221,6 +223,14 @@ def _one_zone(values: Any, where: str) -> None:
     _no_nanoseconds(values, where)
 
 
+def _no_zone(values: Any, where: str) -> None:
+    if any(each.tzinfo is not None for each in values):
+        raise ScriptFailed(
+            f"{where}: it has times of a day with a time zone, which would be lost.",
+            hint="Make text of them, as by .astype(str), or times without a zone.",
+        )
+
+
 def _no_nanoseconds(values: Any, where: str) -> None:
     if any(_nanoseconds(each) for each in values):
         raise nanoseconds(where)
@@ -231,6 +241,41 @@ def _nanoseconds(value: Any) -> int:
         value, "nanoseconds" if isinstance(value, pd.Timedelta) else "nanosecond", 0
     )
     return found
+
+
+def _in_lists(values: Any, where: str) -> None:
+    """What is in lists is looked at as a column is."""
+    lists = [each for each in values if not isinstance(each, np.ndarray) or each.dtype.kind == "O"]
+    _inside(partial(itertools.chain.from_iterable, lists), where)
+
+
+def _in_structs(values: Any, where: str) -> None:
+    """And so is each field."""
+    for name in dict.fromkeys(itertools.chain.from_iterable(values)):
+        _inside(partial(_field, values, name), where)
+
+
+def _field(values: Any, name: str) -> Iterator[Any]:
+    return (each[name] for each in values if name in each)
+
+
+def _inside(values: Callable[[], Iterator[Any]], where: str) -> None:
+    found = {_kind(each) for each in set(map(type, values()))} - {None}
+    if len(found) <= 1 and not found & _CHECKS.keys():  # Arrow takes them as they are
+        return
+    there = np.fromiter(values(), np.dtype(object))
+    there = there[~pd.isna(there)]
+    kinds = {each: _kind(each) for each in set(map(type, there))}
+    found = set(kinds.values()) - {None}
+    if len(found) > 1 and found not in _MIXES:
+        told = " and ".join(sorted(each.__name__ for each, kind in kinds.items() if kind))
+        raise ScriptFailed(
+            f"{where}: its lists or structs mix values of the types {told}.",
+            hint="Make them one type, or text of the whole, as by .map(json.dumps).",
+        )
+    for kind in found:
+        for check in _CHECKS.get(kind, ()):
+            check(there, where)
 
 
 def nanoseconds(where: str) -> ScriptFailed:
@@ -264,6 +309,9 @@ _MIXES = ({"integer", "float"}, {"integer", "decimal"})  # Arrow takes these, if
 _CHECKS: dict[str | None, tuple[Callable[[Any, str], None], ...]] = {
     "timestamp": (_one_zone,),
     "duration": (_no_nanoseconds,),
+    "time": (_no_zone,),
+    "list": (_in_lists,),
+    "struct": (_in_structs,),
 }
 
 

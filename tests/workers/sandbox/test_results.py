@@ -19,6 +19,7 @@ HEAD = """
 import datetime as dt, uuid
 from decimal import Decimal
 import numpy as np, pandas as pd, pyarrow as pa
+at = dt.datetime.fromisoformat
 def obj(*values): return pd.Series(values, dtype=object)
 NAN = float("nan")
 """
@@ -60,6 +61,10 @@ async def column(tmp_path: Path, expression: str) -> tuple[str, list[Any]]:
         ("obj(b'a', bytearray(b'b'), None)", "binary", [b"a", b"b", None]),
         ("obj([1], (2, 3), np.array([4]), None)", "list", [[1], [2, 3], [4], None]),
         ("obj({'a': 1}, {'b': 'x'}, None)", "struct", [{"a": 1, "b": None}, {"a": None, "b": "x"}, None]),
+        ("obj(['a', NAN], [None], [])", "list", [["a", None], [None], []]),
+        ("obj([1], [2.5, None])", "list", [[1.0], [2.5, None]]),
+        ("obj([dt.time(1)], np.array([], dtype='O'))", "list", [[dt.time(1)], []]),
+        ("obj({'a': [pd.NaT, at('2020-01-01')]}, {})", "struct", [{"a": [None, at("2020-01-01")]}, {"a": None}]),
         ("obj(uuid.UUID(int=7), None)", "uuid", [str(uuid.UUID(int=7)), None]),
         ("obj(None, None)", "text", [None, None]),
         ("np.array([1.5, NAN])", "float", [1.5, None]),
@@ -112,7 +117,16 @@ async def test_a_column_becomes_what_it_holds(
         ("obj(2**53 + 1, 0.5)", "its values cannot be stored together: Integer value 9007199254740993 is outside of the range exactly representable by a IEEE 754 double precision value."),
         ("obj(2**200)", "its integers have more than 38 digits."),
         ("obj('\\ud800')", "its values cannot be stored together: 'utf-8' codec can't encode character '\\ud800' in position 0: surrogates not allowed."),
-        ("obj({'a': 1}, {'a': 'x'})", "its values cannot be stored together: Could not convert 'x' with type str: tried to convert to int64."),
+        ("obj(dt.time(1, tzinfo=dt.timezone.utc))", "it has times of a day with a time zone, which would be lost."),
+        ("obj([pd.Timestamp(1)])", "it has times with nanoseconds; microseconds are stored."),
+        ("obj({'a': [pd.Timedelta(1)]})", "it has times with nanoseconds; microseconds are stored."),
+        ("obj([at('2020-01-01')], (at('2020-01-01T00+02:00'),))", "it mixes times with and without a time zone."),
+        ("obj([[dt.time(1, tzinfo=dt.timezone.utc)]])", "it has times of a day with a time zone, which would be lost."),
+        ("obj([dt.date(2020, 1, 1)], [at('2020-01-01T05')])", "its lists or structs mix values of the types date and datetime."),
+        ("obj({'a': dt.date(2020, 1, 1)}, {'a': at('2020-01-01T05')})", "its lists or structs mix values of the types date and datetime."),
+        ("obj([b'a', 'a'])", "its lists or structs mix values of the types bytes and str."),
+        ("obj([2**64])", "its values cannot be stored together: Python int too large to convert to C long."),
+        ("obj({'a': 1}, {'a': 'x'})", "its lists or structs mix values of the types int and str."),
         ("obj({'a': 1, 'A': 2})", "The fields of 'c' have names that differ in nothing but case."),
         ("obj(pd.Timestamp(1))", "it has times with nanoseconds; microseconds are stored."),
         ("obj(pd.Timedelta(1))", "it has times with nanoseconds; microseconds are stored."),
