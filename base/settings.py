@@ -290,6 +290,9 @@ def _read(variable: str, path: str) -> str:
     except OSError as error:
         msg = f"{variable}: cannot read {path}: {error.strerror}"
         raise SettingsError(msg) from error
+    except UnicodeDecodeError:
+        msg = f"{variable}: {path} does not hold text in UTF-8"
+        raise SettingsError(msg) from None  # without the secret in the traceback
 
 
 def _boolean(text: str) -> bool:

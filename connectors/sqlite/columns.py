@@ -35,7 +35,7 @@ class Shape:
 class Counts:
     """What one column stores.
 
-    `inexact` counts integers that no double is equal to; `longest` is of texts in characters, of blobs in bytes.
+    `inexact` counts integers that no double is equal to; `longest` is of texts and blobs, in bytes as they are stored.
     """
 
     integers: int
@@ -56,7 +56,7 @@ class Counts:
 class Plan:
     """How a column is read: what is selected of `{0}`, and what makes the Arrow array of its cells.
 
-    `longest` is the largest text or blob, in characters or bytes. `is_mixed` is of values of several storage classes
+    `longest` is the largest text or blob, in bytes as it is stored. `is_mixed` is of values of several storage classes
     that became one.
     """
 
@@ -155,9 +155,11 @@ def counted(name: str, declared: str) -> str:
     classes.append(f"typeof({name}) = 'integer' and {name} <> cast({name} as real)")
     conditions = [*classes, *(each.condition.format(name) for each in shapes(declared))]
     counts = [f"count(*) filter (where {each})" for each in conditions]
-    counts.insert(
-        len(classes), f"max(length({name})) filter (where typeof({name}) in ('text', 'blob'))"
+    # SQLite counts a text's characters, and those up to a NUL alone.
+    size = (
+        f"case typeof({name}) when 'blob' then length({name}) else length(cast({name} as blob)) end"
     )
+    counts.insert(len(classes), f"max({size}) filter (where typeof({name}) in ('text', 'blob'))")
     return ", ".join(counts)
 
 

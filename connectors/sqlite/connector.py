@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 COUNT_FILE_BYTES_MAX = 64 * 1024**2  # the rows of a larger file are estimated
 SAMPLE_ROWS = 1_000  # of a table that is only listed
 PROFILE_COLUMNS = 100  # in one query; SQLite allows 2,000 results
-UTF8_BYTES = 4  # of one character, at most
+GROWTH = 2  # of a text that is stored in UTF-16 and comes in UTF-8, at most
 CELL_BYTES = 64  # about what a number or null takes in Python
 _ROW_IDS = ("rowid", "_rowid_", "oid")
 
@@ -273,7 +273,7 @@ class SqliteConnector:
     ) -> Iterator[list[tuple[Any, ...]]]:
         """Rows in pieces within the limits; large cells are fetched few at a time and counted."""
         rows_max, bytes_max = self._limits.batch_rows, self._limits.batch_bytes
-        row_bytes = sum(CELL_BYTES + UTF8_BYTES * plan.longest for plan in plans.values())
+        row_bytes = sum(CELL_BYTES + GROWTH * plan.longest for plan in plans.values())
         step = max(min(bytes_max // row_bytes, rows_max), 1)
         rows: list[tuple[Any, ...]] = []
         size = 0

@@ -68,6 +68,16 @@ def test_a_setting_may_stand_in_a_file(tmp_path: Path) -> None:
     assert settings.database_url == DATABASE
 
 
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(b"\xff\xfe")
+
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({"HEADWATER_SECRET_KEYS_FILE": str(file)})
+
+    assert str(caught.value) == f"HEADWATER_SECRET_KEYS_FILE: {file} does not hold text in UTF-8"
+
+
 @pytest.mark.parametrize(
     ("env", "message"),
     [

@@ -335,16 +335,18 @@ def test_batches_are_bounded_in_rows_and_bytes(make: Make) -> None:
     limits = ReadLimits(batch_rows=40, batch_bytes=100_000, cell_bytes_max=50_000)
     source = make(
         f"create table small (i int); {rows.replace('with', 'insert into small with')} select i from n;"
-        f"create table large (b blob); {rows.replace('with', 'insert into large with')} select zeroblob(iif(i % 10, 10, 40000)) from n;",
+        f"create table large (b blob); {rows.replace('with', 'insert into large with')} select zeroblob(iif(i % 10, 10, 40000)) from n;"
+        f"create table nul (t text); {rows.replace('with', 'insert into nul with')} select char(0) || printf('%.20000c', 'x') from n;",
         limits,
     )
 
     small = [batch.data.num_rows for batch in source.read(Selection("small")).batches]
-    large = [batch.data for batch in source.read(Selection("large")).batches]
 
     assert small == [40, 40, 20]
-    assert sum(batch.num_rows for batch in large) == 100
-    assert max(batch.nbytes for batch in large) < 200_000
+    for name in ("large", "nul"):
+        large = [batch.data for batch in source.read(Selection(name)).batches]
+        assert sum(batch.num_rows for batch in large) == 100
+        assert max(batch.nbytes for batch in large) < 200_000
 
 
 @pytest.mark.parametrize("size", [1_001, 3 * 1024**2])
