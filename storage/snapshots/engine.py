@@ -59,7 +59,7 @@ _SETTINGS = (
     "set parquet_metadata_cache = true",  # parts never change
 )
 # A look for equal expressions takes time by the square of the columns: 8 s of CPU for 2,000, 0.7 s without.
-_WIDE = ("set disabled_optimizers = 'common_subexpressions'",)
+WIDE = ("set disabled_optimizers = 'common_subexpressions'",)
 # For whoever reads one column after the other, several side by side: what DuckDB keeps in between is given back.
 _LEAN = (
     "set threads = 1",
@@ -151,7 +151,7 @@ class Engine:
         self.gone = _gone(self.starts, parts)
         self._connection = locked(
             [*self.files, *(str(part.deletes) for part in parts if part.deletes)],
-            settings=(*_WIDE, *_LEAN) if lean else _WIDE,
+            settings=(*WIDE, *_LEAN) if lean else WIDE,
         )
         if self.gone.rows:
             load_gone(self._connection, parts, "gone")

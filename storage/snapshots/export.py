@@ -19,12 +19,12 @@ from itertools import chain
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from base.errors import RateLimited
+from base.errors import QueryTooComplex, RateLimited
 from base.tables import TableSchema
 from storage.snapshots import empty, vectors
 from storage.snapshots.buffers import joined
 from storage.snapshots.cells import csv_cell, csv_row, json_cell, json_record
-from storage.snapshots.engine import EnginePool
+from storage.snapshots.engine import WIDE, Engine, EnginePool, locked
 from storage.snapshots.filters import Stored, stored_columns
 from storage.snapshots.formats import ExportFormat
 from storage.snapshots.manifest import LocalPart
@@ -35,6 +35,8 @@ EXPORTS_MAX = 16  # at once a process, slow readers included
 EXPORT_THREADS = 2
 CHUNK_BYTES = 512 * 1024
 _STREAM_ROWS = 2048
+_FEW_ROWS = 16  # wide ones, at once
+_FEW_BYTES = 16 * 1024**2  # with more, one at a time
 
 
 class Exports:
@@ -80,16 +82,24 @@ class Exports:
         if not parts:
             return
         engine = self._pool.engine(parts)
-        stored = stored_columns(table, engine.types)
-        line = _csv_line(stored) if kind is ExportFormat.CSV else _json_line(stored)
-        sql = f"select {line} from {engine.scan}"  # noqa: S608 - names of ours, quoted literals
+        line = _csv_line if kind is ExportFormat.CSV else _json_line
+        sql = f"select {line(stored_columns(table, engine.types))} from {engine.scan}"  # noqa: S608 - names of ours, quoted literals
         position = 0
-        with closing(engine.cursor().stream(sql, [engine.files], _STREAM_ROWS)) as batches:
-            for batch in batches:
-                # Deleted rows go here and not in the statement, since DuckDB's joins keep no order.
-                live = engine.gone.live_mask(position, batch.num_rows)
-                position += batch.num_rows
-                yield joined(batch.column(0) if live is None else batch.column(0).filter(live))
+        with suppress(
+            QueryTooComplex
+        ):  # DuckDB reads rows by thousands: of wide ones that may be too much
+            with closing(engine.cursor().stream(sql, [engine.files], _STREAM_ROWS)) as batches:
+                for batch in batches:
+                    # Deleted rows go here and not in the statement, since DuckDB's joins keep no order.
+                    live = engine.gone.live_mask(position, batch.num_rows)
+                    position += batch.num_rows
+                    yield joined(batch.column(0) if live is None else batch.column(0).filter(live))
+            return
+        with closing(locked([], settings=WIDE)) as connection:
+            for rows in _few_rows(engine, position):
+                relation = connection.from_arrow(rows)
+                made = relation.project(line(stored_columns(table, relation.types)))
+                yield b"".join(map(joined, made.to_arrow_table().column(0).chunks))
 
 
 class _Pulled:
@@ -161,6 +171,26 @@ def _live_groups(parts: Sequence[LocalPart]) -> Iterator[pa.Table]:
                 live = gone.live_mask(start, rows.num_rows)
                 start += rows.num_rows
                 yield rows if live is None else rows.filter(live)
+
+
+def _few_rows(engine: Engine, position: int) -> Iterator[pa.Table]:
+    """The live rows from this position on, a few at a time, with columns called as the engine calls them."""
+    for part, start in zip(engine.parts, engine.starts, strict=False):
+        if start + part.rows <= position:
+            continue
+        end = start
+        with pq.ParquetFile(part.path) as file:
+            for batch in file.iter_batches(_FEW_ROWS, use_threads=False):
+                first, end = max(end, position), end + batch.num_rows
+                if first >= end:
+                    continue
+                rows = batch.slice(batch.num_rows - (end - first))
+                live = engine.gone.live_mask(first, rows.num_rows)
+                names = [f"c{at}" for at in range(batch.num_columns)]
+                chosen = rows if live is None else rows.filter(live)
+                table = pa.Table.from_batches([chosen]).rename_columns(names)
+                step = 1 if chosen.nbytes > _FEW_BYTES else _FEW_ROWS
+                yield from (table.slice(at, step) for at in range(0, table.num_rows, step))
 
 
 def _gathered(pieces: Iterator[bytes]) -> Generator[bytes]:

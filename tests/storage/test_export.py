@@ -18,6 +18,7 @@ import pytest
 
 from base.errors import RateLimited
 from base.tables import ColumnType
+from storage.snapshots import engine
 from storage.snapshots.export import EXPORTS_MAX
 from storage.snapshots.formats import ExportFormat
 from storage.snapshots.manifest import LocalPart
@@ -134,6 +135,27 @@ def test_memory_does_not_grow_with_the_table(stored: list[LocalPart], kind: str)
     assert size > (200 if kind != "parquet" else 1) * 10**6
     assert peaks[4] < peaks[1] + 40 * 2**20
     assert peaks[4] < 250 * 2**20
+
+
+@pytest.mark.parametrize("kind", [ExportFormat.CSV, ExportFormat.JSONL])
+async def test_rows_that_are_too_wide_to_be_read_by_thousands_are_in_the_file(
+    rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: ExportFormat
+) -> None:
+    defaults = engine.locked.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "memory_bytes", 80 * 1024**2)
+    wide = [chr(97 + n % 26) * 2**18 if n >= 8000 else str(n) for n in range(8220)]
+    data = pa.table({"n": list(range(8220)), "t": wide})
+    parts = tables.write(tmp_path, data, part_rows=4110, batch_rows=274)
+    left = tables.without(parts, [5, 8001, 8110, 8219], tmp_path / "gone")
+
+    text = b"".join([chunk async for chunk in rows.exports.stream(left, TABLE, kind)]).decode()
+
+    kept = [(n, t) for n, t in enumerate(wide) if n not in {5, 8001, 8110, 8219}]
+    if kind is ExportFormat.CSV:
+        assert text.split("\r\n") == ["n,t", *(f"{n},{t}" for n, t in kept), ""]
+    else:
+        assert text.split("\n") == [*(f'{{"n":{n},"t":"{t}"}}' for n, t in kept), ""]
 
 
 async def test_chunks_are_made_only_when_asked_for(rows: Rows, stored: list[LocalPart]) -> None:
