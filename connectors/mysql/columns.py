@@ -48,7 +48,19 @@ def _text(cells: pa.Array) -> pa.Array:
 
 
 def _as(storage: pa.DataType) -> Callable[[pa.Array], pa.Array]:
-    return lambda cells: cells.cast(storage)
+    """Raises ArrowInvalid where a view came to be of another type after its catalog was read, and a value changed."""
+
+    def store(cells: pa.Array) -> pa.Array:
+        found = cells.type
+        stored = cells if found == storage else cells.cast(storage)
+        if found == storage or pa.types.is_binary(found) or pa.types.is_null(found):
+            return stored
+        is_moment = pa.types.is_temporal(found)
+        if is_moment != pa.types.is_temporal(storage) or not stored.cast(found).equals(cells):
+            raise pa.ArrowInvalid(f"{found} is no {storage}")
+        return stored
+
+    return store
 
 
 def _decimal(storage: pa.DataType) -> Callable[[pa.Array], pa.Array]:
@@ -57,12 +69,12 @@ def _decimal(storage: pa.DataType) -> Callable[[pa.Array], pa.Array]:
 
 def _instant(cells: pa.Array) -> pa.Array:
     """The session's time zone is UTC."""
-    return cells.cast(pa.timestamp("us")).view(pa.timestamp("us", "UTC"))
+    return _as(pa.timestamp("us"))(cells).view(pa.timestamp("us", "UTC"))
 
 
 def _clock(cells: pa.Array) -> pa.Array:
     """What is no time of a day is found in the result."""
-    return cells.cast(pa.duration("us")).view(pa.time64("us"))
+    return _as(pa.duration("us"))(cells).view(pa.time64("us"))
 
 
 def _outside(storage: pa.DataType, first: int, behind: int) -> Callable[[pa.Array], bool]:

@@ -438,3 +438,31 @@ def test_a_text_that_is_not_utf_8_names_its_column(database: Cursor, source: Con
     assert len(list(source.read(Selection("t", columns=("id", "good"))).batches)) == 1
     with pytest.raises(ConnectionFailed, match="column bad of the table t is none of its type"):
         list(source.read(Selection("t")).batches)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        ("date '2020-01-01'", "timestamp '2020-01-02 05:00:00'", "2020-01-02 05:00:00"),
+        ("date '2020-01-01'", "20200102", "20200102"),
+        ("timestamp '2020-01-01 00:00:00'", "12345678901", "12345678901"),
+        ("time '01:00:00'", "12345678901", "12345678901"),
+        ("cast(1 as signed)", "date '2020-01-02'", None),
+        ("on_off", "on_off + 6", None),
+        ("small", "1e300", None),
+    ],
+)
+def test_a_view_that_becomes_another_meanwhile_changes_no_value(
+    before: str, after: str, text: str | None, database: Cursor, source: Connector
+) -> None:
+    database.execute("CREATE TABLE t (on_off bit, small float)")
+    database.execute("INSERT INTO t VALUES (b'1', 1)")
+    database.execute(f"CREATE VIEW v AS SELECT {before} AS c FROM t")
+    assert source.tables()
+    database.execute(f"CREATE OR REPLACE VIEW v AS SELECT {after} AS c FROM t")
+
+    if text is None:
+        with pytest.raises(ConnectionFailed, match="column c of the table v is none of its type"):
+            read_all(source, "v")
+    else:
+        assert read_all(source, "v")[1]["c"].to_pylist() == [text]
