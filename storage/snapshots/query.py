@@ -148,10 +148,13 @@ def _read_matching(
         met = list[int]()
         files = engine.files[skipped : skipped + parts]
         for some in cursor.some(sql, [files, *parameters], _ROWS_AT_ONCE):
-            positions = [engine.starts[part + skipped] + number for _, part, number in some]
-            texts.add([text for text, _, _ in some], positions)
-            met += positions
-        found += engine.gone.live_of(met)
+            rows_met = {engine.starts[part + skipped] + number: text for text, part, number in some}
+            met += rows_met
+            live = engine.gone.live_of(list(rows_met))
+            # More rows are met than a page takes where some of them are deleted.
+            taken = live[: max(wanted - 1 - len(found), 0)]
+            texts.add([rows_met[position] for position in taken], taken)
+            found += live
         if len(met) < limit:
             start = engine.starts[skipped + len(files)]
         else:

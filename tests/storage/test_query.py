@@ -485,6 +485,18 @@ async def test_a_negative_zero_is_a_zero(rows: Rows, tmp_path: Path, value: Any)
     assert page.total == 2
 
 
+async def test_deleted_rows_do_not_count_for_the_size_of_a_page(rows: Rows, tmp_path: Path) -> None:
+    data = pa.table({"n": range(2000), "t": [f"{n} " * 4_000 for n in range(2000)]})
+    parts = tables.write(tmp_path, data, part_rows=2000, batch_rows=2000)
+    left = tables.without(parts, list(range(0, 2000, 500)), tmp_path / "gone")
+    table = tables.schema([("n", ColumnType.INTEGER), ("t", ColumnType.TEXT)])
+    asked = RowQuery(first=1000, where=[RowFilter("n", RowOp.GE, 0)])
+
+    got = [page.row_count async for page in pages(rows, left, asked, table)]
+
+    assert got == [1000, 996]
+
+
 async def test_nested_columns_answer_null_questions_only(rows: Rows, tmp_path: Path) -> None:
     data = pa.table({"list": [[1], None], "json": ["{}", None]})
     parts = tables.write(tmp_path, data)
