@@ -21,11 +21,14 @@ from graph.serialized import Serialized
 from graph.snapshots.profiles import ColumnProfile
 from services import snapshots
 from services.snapshots import profiles
+from storage.snapshots.drifts import DRIFTED
+from storage.snapshots.earlier import EARLIER
 from storage.snapshots.manifest import Manifest, StoredTable
 from storage.snapshots.pages import RowOp
 
 MANIFESTS_CACHED = 256
 TABLE_ROWS = 50
+_OWN_DETAILS = {DRIFTED, EARLIER}  # what syncs remember of a drift
 
 
 expose(
@@ -269,7 +272,7 @@ def _table(
         size_bytes=size_bytes,
         primary_key=key,
         cursor_column=cursor,
-        metadata=table.details,
+        metadata={name: each for name, each in table.details.items() if name not in _OWN_DETAILS},
         quarantined_rows=quarantined,
         stored=stored,
     )

@@ -27,7 +27,9 @@ from tests.graph.test_mutations import do, refusal
 from tests.services.places import Place, make_place
 from workers.planning import base_of
 
-TABLE = TableSchema("t", (Column("n", ColumnType.INTEGER),), details={"title": "T"})
+# What a drift leaves behind is kept beside what the source says, and shown to nobody.
+DETAILS = {"title": "T", "drifted": {"n": "text"}, "earlier": {"n": "boolean"}}
+TABLE = TableSchema("t", (Column("n", ColumnType.INTEGER),), details=DETAILS)
 BOOKS: dict[str, Any] = {
     **dict.fromkeys(("rows_read", "inserted", "updated", "unchanged", "deleted", "quarantined"), 0),
     "balanced": True,
