@@ -156,9 +156,13 @@ async def objects_of(platform: Platform, job: Job) -> set[str]:
 async def assert_nothing_left(
     platform: Platform, job: Job, snapshot: Snapshot | None = None
 ) -> None:
-    """Of the job only what its snapshot names is stored, and no temporary file."""
+    """Of the job only what its snapshot names is stored, and no temporary file. Its worker tidies up after its end."""
     kept = Manifest.from_json(snapshot.manifest).keys() if snapshot else frozenset[str]()
-    assert await objects_of(platform, job) == kept
+
+    async def is_tidy() -> bool:
+        return await objects_of(platform, job) == kept
+
+    await until(is_tidy)
     assert list(platform.store.scratch().iterdir()) == []
 
 

@@ -138,8 +138,8 @@ def test_moments_that_do_not_fit_microseconds_are_kept_as_text(tmp_path: Path) -
     done, rows = derived(written(tmp_path / "out.arrow", *batches))
 
     assert rows.column("t").to_pylist() == [
-        "1970-01-01 00:00:00.000001000",
-        "1970-01-01 00:00:00.000001001",
+        "1970-01-01T00:00:00.000001",
+        "1970-01-01T00:00:00.000001001",
     ]
     assert done.table.columns[0].type is ColumnType.TEXT
     assert done.notes == (

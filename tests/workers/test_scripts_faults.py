@@ -311,15 +311,15 @@ async def test_a_kill_of_the_worker_in_step_two_does_not_repeat_step_one(
             os.kill(worker.pid, signal.SIGKILL)
             again = await pid_of(job, 2)
             ended = await succeeded(job, seconds=90)
+            snapshot = await derived_of(ended)
+            await assert_nothing_left(platform, job, snapshot)
 
         assert not is_alive(pid)
         assert again != pid
         assert ended.attempts == 2
         assert [line.split()[0] for line in await printed(job)] == ["once", "pid", "pid", "once"]
         assert [status for status, *_ in await steps_of(job)] == [JobStatus.SUCCEEDED] * 3
-        snapshot = await derived_of(ended)
         assert (snapshot.row_count, snapshot.receipt["balanced"]) == (1000, True)
-        await assert_nothing_left(platform, job, snapshot)
 
 
 @pytest.mark.e2e

@@ -143,7 +143,7 @@ def test_a_file_is_read_unchanged(
         (b"\x1f\x8b\x08\0", FileInvalid, ["gzip"]),
         (b"SQLite format 3\0", FileInvalid, ["SQLite"]),
         ("<!DOCTYPE html><html>", FileInvalid, ["web page"]),
-        (",".join("a" for _ in range(10_001)) + "\n", FileInvalid, ["10001 columns", "10000"]),
+        (",".join("a" for _ in range(10_001)) + "\n", FileInvalid, ["10,001 columns", "10,000"]),
     ],
 )  # fmt: skip
 def test_a_broken_file_is_refused_with_its_place(
