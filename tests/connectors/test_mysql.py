@@ -432,10 +432,15 @@ def test_a_value_over_the_limit_is_named_and_not_stored(url: str, database: Curs
 
 def test_a_text_that_is_not_utf_8_names_its_column(database: Cursor, source: Connector) -> None:
     database.execute("CREATE TABLE t (id int PRIMARY KEY, good text, bad varchar(9))")
-    # Half of a surrogate pair, which MySQL takes for a character.
+    # Half of a surrogate pair, which MariaDB takes for a character, and MySQL for none.
     database.execute("INSERT INTO t VALUES (1, 'a', convert(x'EDA080' using utf8mb4))")
+    database.execute("SELECT hex(bad) FROM t")
+    ((stored,),) = database.fetchall()
 
     assert len(list(source.read(Selection("t", columns=("id", "good"))).batches)) == 1
+    if stored != "EDA080":
+        assert len(list(source.read(Selection("t")).batches)) == 1
+        return
     with pytest.raises(ConnectionFailed, match="column bad of the table t is none of its type"):
         list(source.read(Selection("t")).batches)
 
