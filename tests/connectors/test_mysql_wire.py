@@ -146,7 +146,7 @@ def tables(draw: st.DrawFn) -> tuple[list[Field], list[list[Any]]]:
     ]
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(tables(), st.lists(st.integers(1, 5000), max_size=20))
 def test_rows_that_arrive_in_any_pieces_are_the_rows_that_were_sent(
     table: tuple[list[Field], list[list[Any]]], sizes: list[int]
