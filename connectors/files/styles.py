@@ -83,7 +83,7 @@ def _of_moments(file: IO[bytes]) -> frozenset[bytes]:
 
 
 def _parts(file: IO[bytes]) -> Iterator[tuple[str, ET.Element]]:
-    """Every element behind its end, with the part of the document that it is in; none is kept."""
+    """Every element behind its end, with the part of the document that it is in; it is emptied then."""
     path: list[str] = []
     for event, element in ET.iterparse(file, ("start", "end")):  # noqa: S314 - document types are refused before
         if event == "start":

@@ -85,9 +85,8 @@ class Exports:
         line = _csv_line if kind is ExportFormat.CSV else _json_line
         sql = f"select {line(stored_columns(table, engine.types))} from {engine.scan}"  # noqa: S608 - names of ours, quoted literals
         position = 0
-        with suppress(
-            QueryTooComplex
-        ):  # DuckDB reads rows by thousands: of wide ones that may be too much
+        # DuckDB reads rows by thousands: of wide ones that may be too much.
+        with suppress(QueryTooComplex):
             with closing(engine.cursor().stream(sql, [engine.files], _STREAM_ROWS)) as batches:
                 for batch in batches:
                     # Deleted rows go here and not in the statement, since DuckDB's joins keep no order.
