@@ -47,7 +47,7 @@ class _Open:
 
     path: Path
     sink: HashedFile
-    writer: pq.ParquetWriter
+    writer: pq.ParquetWriter | None = None  # opened with the first row group
     rows: int = 0
     data_bytes: int = 0
     waiting: list[pa.RecordBatch] = field(default_factory=list)
@@ -153,7 +153,7 @@ class PartWriter:
         self._position = position
         if batch.num_rows == 0:
             return
-        part = self._open or self._open_part(batch)
+        part = self._open or self._open_part()
         part.waiting.append(batch)
         part.waiting_rows += batch.num_rows
         part.rows += batch.num_rows
@@ -163,18 +163,16 @@ class PartWriter:
         elif part.waiting_rows >= ROW_GROUP_ROWS:
             _flush(part)
 
-    def _open_part(self, first: pa.RecordBatch) -> _Open:
+    def _open_part(self) -> _Open:
         path = self._scratch / f"{secrets.token_hex(16)}.part"
-        sink = HashedFile(path)
-        self._open = _Open(path, sink, parquet_writer(sink, first.schema, first))
+        self._open = _Open(path, HashedFile(path))
         return self._open
 
     def _close_part(self) -> None:
         part = self._open
         if part is None:
             return
-        _flush(part)
-        part.writer.close()
+        _flush(part).close()
         part.sink.close()
         key = f"{self._prefix}/{self._number}.parquet"
         self._adopt(part.path, key)
@@ -187,7 +185,8 @@ class PartWriter:
         """Remove a part that did not become an object."""
         if self._open is not None:
             self._open.sink.discard()
-            self._open.writer.close()
+            if self._open.writer is not None:
+                self._open.writer.close()
             self._open.path.unlink(missing_ok=True)
             self._open = None
 
@@ -272,27 +271,34 @@ class _Writer(pq.ParquetWriter):  # type: ignore[misc]  # Arrow has no types
 
 
 def parquet_writer(
-    sink: Any, schema: pa.Schema, sample: pa.RecordBatch | pa.Table | None = None
+    sink: Any,
+    schema: pa.Schema,
+    sample: pa.RecordBatch | pa.Table | None = None,
+    group_rows: int = 0,
 ) -> pq.ParquetWriter:
     """A writer with the settings of our parts; `sink` is a binary file, written front to back.
 
-    `sample` are the first rows, by which the encodings are chosen.
+    `sample` are the first rows, by which the encodings are chosen; see there, also for `group_rows`.
     """
     return _Writer(
         pa.BufferedOutputStream(pa.PythonFile(sink, mode="w"), WRITE_BYTES),
         schema,
         max_rows_per_page=PAGE_ROWS,
         write_statistics=True,
-        **encodings.options(schema, sample),
+        **encodings.options(schema, sample, group_rows),
     )
 
 
-def _flush(part: _Open) -> None:
-    """Write the waiting batches as one row group, or as several where a batch is large."""
+def _flush(part: _Open) -> pq.ParquetWriter:
+    """Write the waiting batches, if any, as one row group, or as several where a batch is large."""
+    rows = part.waiting_rows
+    # A whole number of groups: a few rows over the size do not make a group of their own.
+    group_rows = -(-rows // max(rows // ROW_GROUP_ROWS, 1))
+    if part.writer is None:
+        first = part.waiting[0]
+        part.writer = parquet_writer(part.sink, first.schema, first, group_rows)
     if part.waiting:
-        table = pa.Table.from_batches(part.waiting)
-        # A whole number of groups: a few rows over the size do not make a group of their own.
-        groups = max(table.num_rows // ROW_GROUP_ROWS, 1)
-        part.writer.write_table(table, row_group_size=-(-table.num_rows // groups))
+        part.writer.write_table(pa.Table.from_batches(part.waiting), row_group_size=group_rows)
         part.waiting.clear()
         part.waiting_rows = 0
+    return part.writer

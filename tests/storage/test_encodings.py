@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +18,7 @@ import pytest
 from base.tables import ColumnType
 from storage.snapshots.pages import RowFilter, RowOp, RowQuery
 from storage.snapshots.rows import Rows
+from storage.snapshots.writer import ROW_GROUP_ROWS
 from tests.storage import tables
 
 ROWS = 3000
@@ -74,11 +78,69 @@ def test_columns_of_few_values_are_dictionaries_and_others_fast_to_scan(
     found = encodings(part.path)
     for name in ("id", "random", "day", "clock", "at", "money"):
         assert {"DELTA_BINARY_PACKED", "ZSTD"} <= found[name], name
-    for name in ("hash", "bytes"):
-        assert {"DELTA_LENGTH_BYTE_ARRAY", "ZSTD"} <= found[name], name
+    assert {"DELTA_LENGTH_BYTE_ARRAY", "ZSTD"} <= found["hash"]
+    assert "DELTA_LENGTH_BYTE_ARRAY" in found["bytes"]
     for name in ("small", "city", "a.b", "a.c", "list.list.element.list.element"):
         assert {"RLE_DICTIONARY", "ZSTD"} <= found[name], name
     assert "SNAPPY" in found["ratio"]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary()], ids=str)
+def test_texts_that_hardly_pack_are_stored_to_be_unpacked_fast(
+    kind: pa.DataType, tmp_path: Path
+) -> None:
+    hashes = [hashlib.sha256(f"{n}".encode()).hexdigest() for n in range(ROWS)]
+    names = [f"the name of the order that has the number {n}" for n in range(ROWS)]
+    cells = {"hash": [None, *hashes], "name": [None, *names], "none": [None] * (ROWS + 1)}
+    data = pa.table({name: pa.array(values, kind) for name, values in cells.items()})
+
+    part = tables.write(tmp_path, data, part_rows=10_000, batch_rows=1000)[0]
+
+    found = encodings(part.path)
+    assert {"DELTA_LENGTH_BYTE_ARRAY", "SNAPPY"} <= found["hash"]
+    assert {"DELTA_LENGTH_BYTE_ARRAY", "ZSTD"} <= found["name"]
+    assert pq.read_table(part.path).equals(data)
+
+
+def has_bloom_filters(path: Path, value: str) -> dict[str, bool]:
+    """By column, whether a look for a value that its groups could have by their statistics skips them all."""
+    excludes = "select bool_and(bloom_filter_excludes) from parquet_bloom_probe(?, ?, ?)"
+    names = [name for name in pq.read_schema(path).names if name != "id"]
+    return {
+        name: duckdb.execute(excludes, [str(path), name, value]).fetchall() == [(True,)]
+        for name in names
+    }
+
+
+def test_values_that_rows_are_looked_up_by_have_bloom_filters(tmp_path: Path) -> None:
+    numbers = range(ROW_GROUP_ROWS)
+    data = pa.table(
+        {
+            "id": pa.array(numbers),
+            "hash": [hashlib.md5(f"{n}".encode()).hexdigest() for n in numbers],
+            "city": [f"city {n % 9}" for n in numbers],
+            "story": [f"the story of {n}" * 5 for n in numbers],
+        }
+    )
+
+    part = tables.write(tmp_path / "many", data, part_rows=ROW_GROUP_ROWS, batch_rows=4096)[0]
+    few = tables.write(tmp_path / "few", data.slice(0, 5000))[0]
+
+    assert has_bloom_filters(part.path, "no such") == {"hash": True, "city": False, "story": False}
+    assert not any(has_bloom_filters(few.path, "no such").values())
+    assert not has_bloom_filters(part.path, data["hash"][77_777].as_py())["hash"]
+
+
+async def test_rows_are_found_by_values_with_bloom_filters(tmp_path: Path) -> None:
+    numbers = range(ROW_GROUP_ROWS + 40_000)
+    hashes = [None if n % 11 == 10 else f"{n * 7919 % 1_000_003:x}" for n in numbers]
+    parts = tables.write(tmp_path, pa.table({"hash": hashes}), part_rows=ROW_GROUP_ROWS)
+    table, rows = tables.schema([("hash", ColumnType.TEXT)]), Rows()
+
+    for at in (0, 4095, 99_998, ROW_GROUP_ROWS - 1, ROW_GROUP_ROWS, len(hashes) - 2):
+        for op, value in ((RowOp.EQ, hashes[at]), (RowOp.IN, [hashes[at], "no such"])):
+            page = await rows.page(parts, table, RowQuery(where=[RowFilter("hash", op, value)]))
+            assert json.loads(page.rows_json) == [[hashes[at]]]
 
 
 def test_long_texts_stay_plain(tmp_path: Path) -> None:
