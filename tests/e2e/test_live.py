@@ -119,16 +119,23 @@ async def events(client: SocketClient, name: str) -> list[dict[str, Any]]:
         told.append(message["payload"]["data"]["job"])
 
 
-async def test_a_job_is_followed_to_its_end_by_whoever_watches(
+async def test_a_job_is_followed_to_its_end_by_whoever_watches_also_when_its_worker_is_killed(
     deployment: Deployment, tmp_path: Path
 ) -> None:
     client = deployment.client()
     project_id = new_project(client)
+    await follow_to_its_end(deployment, client, project_id, tmp_path)
+    await follow_over_a_killed_worker(deployment, client, project_id, tmp_path)
+
+
+async def follow_to_its_end(
+    deployment: Deployment, client: Client, project_id: str, folder: Path
+) -> None:
     async with signed_in(deployment.url, deployment.token) as socket:
         await socket.subscribe("project", PROJECT, id=project_id)
         await socket.subscribe("query", "{ viewer { username } }")
         await socket.of("query")
-        job_id = await asyncio.to_thread(connect, client, project_id, tmp_path)
+        job_id = await asyncio.to_thread(connect, client, project_id, folder)
         first = (await socket.next("project"))["projectJobs"]
         assert first["id"] == job_id
         await socket.subscribe("job", JOB, id=job_id)
@@ -151,12 +158,10 @@ async def test_a_job_is_followed_to_its_end_by_whoever_watches(
             pass
 
 
-async def test_a_job_whose_worker_is_killed_is_followed_all_the_same(
-    deployment: Deployment, tmp_path: Path
+async def follow_over_a_killed_worker(
+    deployment: Deployment, client: Client, project_id: str, folder: Path
 ) -> None:
-    client = deployment.client()
-    project_id = new_project(client)
-    job_id = await asyncio.to_thread(connect, client, project_id, tmp_path)
+    job_id = await asyncio.to_thread(connect, client, project_id, folder)
     async with signed_in(deployment.url, deployment.token) as socket:
         await socket.subscribe("job", JOB, id=job_id)
         while (await socket.next("job"))["job"]["status"] == "QUEUED":

@@ -71,9 +71,7 @@ def table(rows: list[Row]) -> pa.Table:
     )
 
 
-@settings(
-    max_examples=40,
-)
+@settings(max_examples=15)
 @given(
     stored=ROWS,
     gone=st.sets(st.integers(0, 13), max_size=4),
