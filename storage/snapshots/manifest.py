@@ -46,12 +46,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class LocalPart:
-    """A part as a local file, with its number of rows; `deletes` is the file of its delete vector, if it has one."""
+    """A part as a local file, with its number of rows; `deletes` is the file of its delete vector, if it has one.
+
+    `name` is of its objects, the same in every process; what is no object yet has none.
+    """
 
     path: Path
     rows: int
     deletes: Path | None = None
     deleted_rows: int = 0
+    name: str = ""
 
     @property
     def live_rows(self) -> int:

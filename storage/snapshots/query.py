@@ -290,10 +290,10 @@ def _keys(order_by: Sequence[RowOrder], by_name: dict[str, Stored]) -> list[Key]
 
 
 def _mark(engine: Engine, order_by: Sequence[RowOrder]) -> bytes:
-    """What a cursor belongs to."""
+    """What a cursor belongs to, wherever the next page is read: in another process, from another cache."""
     order = [(order.column, order.descending) for order in order_by]
-    tables = [[str(part.path), str(part.deletes)] for part in engine.parts]
-    return hashlib.sha256(json.dumps([tables, order]).encode()).digest()
+    parts = [part.name or f"{part.path} {part.deletes}" for part in engine.parts]
+    return hashlib.sha256(json.dumps([parts, order]).encode()).digest()
 
 
 def _check(table: TableSchema, query: RowQuery) -> None:

@@ -100,6 +100,7 @@ async def local_part(files: Files, part: Part) -> LocalPart:
     """A part as local files, with what says which of its rows are gone; raises NotFound where one is missing."""
     path = await files.local_path(part.key)
     if part.deletes is None:
-        return LocalPart(path, part.rows)
+        return LocalPart(path, part.rows, name=part.key)
     deletes = await files.local_path(part.deletes.key)
-    return LocalPart(path, part.rows, deletes, part.deletes.rows)
+    name = f"{part.key} {part.deletes.key}"
+    return LocalPart(path, part.rows, deletes, part.deletes.rows, name)

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
 import httpx
+import pyarrow as pa
 import pytest
 
 from base.errors import Conflict
+from base.tables import ColumnType
 from storage.errors import StoreUnavailable
 from storage.location import Location
 from storage.s3 import PART_BYTES, S3Store
 from storage.sigv4 import Credentials
+from storage.snapshots.pages import RowQuery
+from storage.snapshots.rows import Rows
+from storage.snapshots.writer import PartWriter
 from storage.store import Place
 from tests.s3_server import KEY_ID, SECRET, S3Server
+from tests.storage import tables
 from tests.storage.conformance import CHECKS, KEY, Check, chunks_of, keys_of, read
 from tests.storage.part_checks import PART_CHECKS, PartCheck
 
@@ -49,6 +56,28 @@ async def test_conforms_in_parts(
     check: PartCheck, store: S3Store, client: httpx.AsyncClient
 ) -> None:
     await check(store, client)
+
+
+async def test_pages_of_rows_go_on_at_a_process_with_another_cache(
+    s3_server: S3Server, tmp_path: Path
+) -> None:
+    url = s3_server.url()
+    stores = [opened(url, tmp_path / name) for name in ("one", "two")]
+    with PartWriter(stores[0].scratch(), stores[0].adopt, "snapshots/rows", part_rows=10) as writer:
+        finished = writer.write(pa.record_batch({"n": pa.array(range(30))}))
+        finished += writer.finish()
+    parts = [each.part for each in finished]
+    table = tables.schema([("n", ColumnType.INTEGER)])
+    numbers, after = list[int](), None
+    for store in (*stores, *stores):
+        rows = Rows()
+        local = await rows.local_parts(store, parts)
+        page = await rows.page(local, table, RowQuery(first=7, after=after))
+        numbers += [row[0] for row in json.loads(page.rows_json)]
+        after = page.end_cursor
+        rows.close()
+
+    assert numbers == list(range(28))
 
 
 # ── links ────────────────────────────────────────────────────────────────────────────────────────────────────────
