@@ -83,7 +83,9 @@ class Visit:
 
     def choose(self, tab: str) -> None:
         self.page.click(f'.graphiql-tab >> text="{tab}"')
-        self.page.wait_for_timeout(500)  # a moment later GraphiQL knows the operation's name
+        # A moment later GraphiQL knows the operation's name; until then it would run the one before.
+        known = "name => localStorage['graphiql:operationName'] === name"
+        self.page.wait_for_function(known, arg=tab)
 
     def set_variables(self, **variables: Any) -> None:
         self.page.evaluate(
