@@ -71,7 +71,7 @@ def table(rows: list[Row]) -> pa.Table:
     )
 
 
-@settings(max_examples=15)
+@settings(max_examples=40)
 @given(
     stored=ROWS,
     gone=st.sets(st.integers(0, 13), max_size=4),

@@ -13,7 +13,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from base.errors import Conflict
+from base.errors import Conflict, InvalidInput
 from base.tables import ColumnType
 from storage.errors import StoreUnavailable
 from storage.location import Location
@@ -64,7 +64,9 @@ async def test_pages_of_rows_go_on_at_a_process_with_another_cache(
     url = s3_server.url()
     stores = [opened(url, tmp_path / name) for name in ("one", "two")]
     with PartWriter(stores[0].scratch(), stores[0].adopt, "snapshots/rows", part_rows=10) as writer:
-        finished = writer.write(pa.record_batch({"n": pa.array(range(30))}))
+        finished = []
+        for start in range(0, 30, 10):
+            finished += writer.write(pa.record_batch({"n": pa.array(range(start, start + 10))}))
         finished += writer.finish()
     parts = [each.part for each in finished]
     table = tables.schema([("n", ColumnType.INTEGER)])
@@ -74,6 +76,8 @@ async def test_pages_of_rows_go_on_at_a_process_with_another_cache(
         local = await rows.local_parts(store, parts)
         page = await rows.page(local, table, RowQuery(first=7, after=after))
         numbers += [row[0] for row in json.loads(page.rows_json)]
+        with pytest.raises(InvalidInput, match="another snapshot, table or order"):
+            await rows.page(local[1:], table, RowQuery(after=page.end_cursor))
         after = page.end_cursor
         rows.close()
 
